@@ -1,0 +1,73 @@
+# Everything runs from .venv, which make builds when it is missing or pyproject.toml has changed.
+# Needs Python 3.11 or newer with venv, and GNU make 3.81 or newer.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+HASH := $(shell cksum < pyproject.toml | cut -d ' ' -f 1)
+# A stamp has the hash in its name, so an up-to-date environment is a file that exists.
+INSTALLED := $(VENV)/.installed-$(HASH)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /	/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@echo
+	@echo '  make test ARGS="-k cancel --jobs 3"   more arguments for the command behind a target'
+	@echo '  make test PYTHON=python3.12           another Python; builds .venv anew'
+
+test: $(INSTALLED)-test ## run the tests on every database there is
+	$(BIN)/python -m tests.run $(ARGS)
+
+demo: $(INSTALLED)-core ## run the example project and watch its jobs
+	$(BIN)/python -m example_project.demo $(ARGS)
+
+lint: $(INSTALLED)-lint ## check style, layers, outdated Django, templates
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	find $(SOURCES) -name '*.py' -exec $(BIN)/django-upgrade --target-version 5.2 --check {} +
+	find $(SOURCES) -name '*.html' -exec $(BIN)/djade --target-version 5.2 --check {} +
+
+format: $(INSTALLED)-lint ## repair what can be repaired of it
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	find $(SOURCES) -name '*.py' -exec $(BIN)/django-upgrade --target-version 5.2 --exit-zero-even-if-changed {} +
+	find $(SOURCES) -name '*.html' -exec $(BIN)/djade --target-version 5.2 {} +
+
+types: $(INSTALLED)-test $(INSTALLED)-lint ## check the types
+	$(BIN)/mypy $(ARGS)
+
+docs: $(INSTALLED)-docs ## build the documentation into docs/_build/html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+
+bench: $(INSTALLED)-test ## run the benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove .venv and all that was built
+	rm -rf $(VENV) build dist docs/_build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+SOURCES = $(wildcard django_flare example_project tests benchmarks)
+
+$(VENV)/.python-$(VERSION):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 …'; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || \
+		{ echo '$(PYTHON) cannot build $(VENV); on Debian: apt install python3-venv'; exit 1; }
+	@touch $@
+
+$(INSTALLED)-core: $(VENV)/.python-$(VERSION)
+	@echo 'Installing django_flare into $(VENV) …'
+	@$(PIP) --editable .
+	@touch $@
+
+$(INSTALLED)-%: $(VENV)/.python-$(VERSION)
+	@echo 'Installing django_flare with what "$*" needs into $(VENV) …'
+	@$(PIP) --editable '.[$*]'
+	@touch $@
+
+.PHONY: help test demo lint format types docs bench clean
+# Keep the stamps, which make would otherwise remove as intermediate files.
+.SECONDARY:

@@ -1,0 +1,154 @@
+"""What a running handler knows of its job and may say to the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from django_flare.errors import JobCancelled
+
+_JOB_LOGGER = logging.getLogger("django_flare.job")
+
+
+class CancelToken:
+    """Tell a run that it should end, and why; set once, never cleared.
+
+    Safe to set from any thread; `wait` serves threads, `wait_async` serves coroutines.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._wakers: list[Callable[[], object]] = []
+        self.reason: str | None = None
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def set(self, reason: str) -> None:
+        """Set the token; the first reason stays."""
+        with self._lock:
+            if self._event.is_set():
+                return
+            self.reason = reason
+            self._event.set()
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+    def wait(self, seconds: float) -> bool:
+        """Block up to `seconds`; return whether the token is set."""
+        return self._event.wait(seconds)
+
+    async def wait_async(self, seconds: float) -> bool:
+        """Suspend the coroutine up to `seconds`; return whether the token is set."""
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+
+        def wake() -> None:
+            # A loop that has closed meanwhile has nobody left to wake.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(woken.set)
+
+        with self._lock:
+            if self._event.is_set():
+                return True
+            self._wakers.append(wake)
+        try:
+            await asyncio.wait_for(woken.wait(), seconds)
+        except TimeoutError:
+            pass
+        finally:
+            with self._lock:
+                if wake in self._wakers:
+                    self._wakers.remove(wake)
+        return bool(self)
+
+
+class Progress:
+    """Keep the highest progress that an attempt has reported, from 0.0 to 1.0."""
+
+    __slots__ = ("_changed", "value")
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self.value: float | None = None
+        self._changed = changed
+
+    def report(self, value: float | None) -> None:
+        """Take `value` if it is higher than before; above 1 is 1, NaN, None and negatives are ignored."""
+        if value is None or math.isnan(value) or value < 0:
+            return
+        value = min(float(value), 1.0)
+        if self.value is None or value > self.value:
+            self.value = value
+            self._changed()
+
+
+def _ignore() -> None:
+    return None
+
+
+@dataclass(kw_only=True, eq=False)
+class JobContext:
+    """Describe the running attempt to its handler.
+
+    The worker builds it; a test does so with the testing kit. `parents` holds
+    `(job_id, result)` for each parent, in the order given when the job was created.
+    """
+
+    job_id: str
+    job_type: str
+    queue: str
+    attempt_number: int
+    max_attempts: int
+    created_at: datetime
+    tags: dict[str, str] = field(default_factory=dict)
+    parents: tuple[tuple[str, Any], ...] = ()
+    _token: CancelToken = field(default_factory=CancelToken, repr=False)
+    _progress: Progress = field(default_factory=lambda: Progress(_ignore), repr=False)
+
+    @cached_property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Log under `django_flare.job` with the job's id, type, queue and attempt as fields."""
+        return logging.LoggerAdapter(
+            _JOB_LOGGER,
+            {
+                "job_id": self.job_id,
+                "job_type": self.job_type,
+                "queue": self.queue,
+                "attempt": self.attempt_number,
+            },
+        )
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Tell whether the job should end: timed out, stopped, its lease lost or its worker stopping."""
+        return bool(self._token)
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `JobCancelled` when the job should end."""
+        if self._token:
+            raise JobCancelled(self._token.reason)
+
+    def report_progress(self, value: float | None) -> None:
+        """Report how much is done, from 0.0 to 1.0.
+
+        Above 1 counts as 1; None, NaN, negatives and steps back are ignored. It is written
+        at most twice a second while the job runs; after a lost lease nothing is written.
+        """
+        self._progress.report(value)
+
+    def sleep(self, seconds: float) -> bool:
+        """Block for `seconds`; return True when woken early because the job should end."""
+        return self._token.wait(seconds)
+
+    async def asleep(self, seconds: float) -> bool:
+        """Suspend for `seconds`; return True when woken early because the job should end."""
+        return await self._token.wait_async(seconds)

@@ -1,0 +1,204 @@
+"""Turn a caller's words into a row: resolve the type, validate everything, then create."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from django_flare import hooks
+from django_flare.conf import flare_settings
+from django_flare.definitions import JobDefinition, canonical_json, registry, resolve_options
+from django_flare.definitions.options import ResolvedOptions
+from django_flare.errors import FlareError, FlareNotFoundError, option_error
+from django_flare.lifecycle.create import Creation, create, create_many
+from django_flare.states import JobState
+from django_flare.store.ids import new_id, parse_id
+from django_flare.store.insert import NewRow
+
+logger = logging.getLogger("django_flare.jobs")
+
+MAX_PARENTS = 100
+MAX_DELAY = timedelta(days=3653)
+"""Ten years."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """Ask for one job, in a caller's words; `scope` sets idempotency keys of different callers apart."""
+
+    job: Any
+    payload: Any = None
+    when: timedelta | datetime | None = None
+    parents: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    scope: str = ""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Name the job that a request led to; `created` is False when its key had made it before."""
+
+    job_id: str
+    created: bool
+
+
+def submit(request: JobRequest) -> Submission:
+    """Create the job of `request`, or find the one that its idempotency key has made.
+
+    Everything is validated before the first statement; after the insert nothing raises.
+    """
+    parents = () if request.parents is None else parent_ids(request.parents)
+    when = None if request.when is None else _checked_when(request.when)
+    row = _row(registry.resolve(request.job), request, parents)
+    created = create(Creation(row, when, parents), flare_settings().database)
+    return Submission(str(created.public_id), created.created)
+
+
+def submit_many(requests: Sequence[JobRequest]) -> list[Submission]:
+    """Create the jobs of parentless requests in a few statements, all or none, in order.
+
+    The error of a bad request carries its position as `{"index": n}` in `details`.
+    """
+    rows = [_indexed_row(index, request) for index, request in enumerate(requests)]
+    if not rows:
+        return []
+    created = create_many(rows, flare_settings().database)
+    return [Submission(str(each.public_id), each.created) for each in created]
+
+
+def _indexed_row(index: int, request: JobRequest) -> NewRow:
+    try:
+        return _row(registry.resolve(request.job), request, ())
+    except FlareError as error:
+        error.details = [*(error.details or []), {"index": index}]
+        raise
+
+
+def parent_ids(parents: str | UUID | Iterable[str | UUID]) -> tuple[UUID, ...]:
+    """Read one parent id or several; duplicates count once, in the order given."""
+    several = [parents] if isinstance(parents, str | UUID) else _listed(parents)
+    if not several or several == [""]:
+        raise option_error("parents", "none given, at least 1", "required")
+    unique = tuple(dict.fromkeys(map(_known_form, several)))
+    if len(unique) > MAX_PARENTS:
+        raise option_error("parents", f"{len(unique)} parents, at most {MAX_PARENTS}", "too_many")
+    return unique
+
+
+def _listed(parents: Any) -> list[Any]:
+    if isinstance(parents, Mapping | bytes) or not isinstance(parents, Iterable):
+        raise option_error("parents", f"{type(parents).__name__}, a job id or several", "kind")
+    return list(parents)
+
+
+def _known_form(parent: Any) -> UUID:
+    public_id = job_id_of(parent, "parents")
+    if public_id is None:
+        raise FlareNotFoundError(f"parents: no job {parent}")
+    return public_id
+
+
+def job_id_of(value: str | UUID, name: str = "job_id") -> UUID | None:
+    """Read a job id; None for a string that is no id, FlareOptionError for another kind."""
+    if isinstance(value, UUID):
+        return value
+    if not isinstance(value, str):
+        raise option_error(name, f"{type(value).__name__}, a job id is a string or a UUID", "kind")
+    return parse_id(value)
+
+
+def _checked_when(when: Any) -> timedelta | datetime:
+    """Refuse a naive time, one more than ten years ahead, and what is no time."""
+    if isinstance(when, timedelta):
+        if when > MAX_DELAY:
+            raise option_error("when", f"{when.days} days from now, at most {MAX_DELAY.days}", "out_of_range")
+        return max(when, timedelta())
+    if not isinstance(when, datetime):
+        raise option_error("when", f"{type(when).__name__}, a timedelta or an aware datetime", "kind")
+    if timezone.is_naive(when):
+        raise option_error("when", "a naive datetime, it needs a time zone", "timezone_required")
+    return _within_ten_years(when)
+
+
+def _within_ten_years(when: datetime) -> datetime:
+    # The application's clock is good enough for a bound of ten years.
+    try:
+        in_utc = when.astimezone(tz=UTC)
+    except (OverflowError, ValueError) as error:
+        raise option_error("when", "a time outside the calendar", "out_of_range") from error
+    if in_utc > timezone.now() + MAX_DELAY:
+        raise option_error("when", f"{when.year}, at most {MAX_DELAY.days} days from now", "out_of_range")
+    return in_utc
+
+
+def _row(definition: JobDefinition, request: JobRequest, parents: Sequence[UUID]) -> NewRow:
+    options = resolve_options(definition, request.options)
+    row = NewRow(
+        public_id=new_id(),
+        state=JobState.PENDING,
+        queue=options.queue,
+        job_type=definition.name,
+        priority=options.priority,
+        max_attempts=options.max_attempts,
+        timeout=options.timeout,
+        payload=definition.codec.encode(request.payload),
+        tags=_tags(options),
+        headers=_headers(),
+        backoff=None if options.backoff is None else canonical_json(options.backoff.as_json()).decode(),
+        idempotency_scope=request.scope if options.idempotency_key is not None else "",
+        idempotency_key=options.idempotency_key,
+    )
+    if row.idempotency_key is not None:
+        row.fingerprint = _fingerprint(request, row, parents)
+    return row
+
+
+def _tags(options: ResolvedOptions) -> str:
+    return canonical_json(dict(options.tags)).decode() if options.tags else "{}"
+
+
+def _headers() -> str:
+    """Collect trace context and the like; a provider that raises is logged and left out (F26)."""
+    headers: dict[str, Any] = {}
+    for provider in hooks.header_providers:
+        headers.update(_provided(provider))
+    return canonical_json(headers).decode() if headers else "{}"
+
+
+def _provided(provider: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        provided = provider()
+        canonical_json(provided)
+    except Exception:
+        logger.exception("A header provider failed; its headers are left out")
+        return {}
+    return provided
+
+
+def _fingerprint(request: JobRequest, row: NewRow, parents: Sequence[UUID]) -> str:
+    """Return the SHA-256 over what makes two calls the same request: the call as given, not as resolved."""
+    said = {
+        "job_type": row.job_type,
+        "options": {name: _plain(value) for name, value in request.options.items() if name != "idempotency_key"},
+        "when": _plain(request.when),
+        "parents": sorted(map(str, parents)),
+    }
+    body = canonical_json(said) + canonical_json(json.loads(row.payload))
+    return hashlib.sha256(body).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds()} s"
+    if isinstance(value, datetime):
+        return value.astimezone(tz=UTC).isoformat()
+    return value
+

@@ -1,0 +1,1 @@
+"""The rules: what may happen to a job, decided and carried out in one transaction each."""

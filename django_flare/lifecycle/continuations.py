@@ -1,0 +1,111 @@
+"""Settle the children of jobs that ended, cascade to their descendants, and revive those."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from uuid import UUID
+
+from django_flare.failpoints import reach
+from django_flare.lifecycle import announce
+from django_flare.lifecycle.eligibility import Standing, stand
+from django_flare.states import Event, JobState, sources
+from django_flare.store import links
+from django_flare.store.links import ParentFact, WaitingRow
+
+
+def settle_children(ended: Collection[int], using: str) -> None:
+    """Settle every waiting descendant that the end of the jobs `ended` concerns.
+
+    Part of the transaction that ended them, so that no child starts before its parent's success is
+    committed (F13) and a cascade is whole or not there (F14). Locks children after their parents,
+    ids ascending; the parents' states are read in a statement after the locks, so that of two
+    parents ending at once the later one sees the earlier (F11).
+    """
+    worklist: Collection[int] = ended
+    while worklist:
+        cancelled: set[int] = set()
+        for parents in links.chunks(worklist):
+            children = links.children_of(parents, sources(Event.CASCADE), using)
+            for part in links.chunks(children):
+                cancelled |= _settle(part, using)
+        worklist = cancelled
+        reach("cascade.between_levels")
+
+
+def _settle(children: Collection[int], using: str) -> set[int]:
+    """Settle these children; return those that are cancelled, whose own children are next."""
+    waiting = links.lock_waiting(children, using)
+    facts = _facts_by_child(waiting, using)
+    standings = {child.id: stand(facts[child.id], due=child.due) for child in waiting}
+    changed = [child for child in waiting if standings[child.id] != _standing_now(child)]
+    _write(changed, standings, using)
+    return {key for key, standing in standings.items() if standing.state is JobState.CANCELLED}
+
+
+def _standing_now(child: WaitingRow) -> Standing:
+    return Standing(JobState.SCHEDULED, open_parents=child.open_parents)
+
+
+def _facts_by_child(children: Iterable[WaitingRow], using: str) -> dict[int, list[ParentFact]]:
+    facts: dict[int, list[ParentFact]] = defaultdict(list)
+    for fact in links.parents_of([child.id for child in children], using):
+        facts[fact.child].append(fact)
+    return facts
+
+
+def _write(children: Iterable[WaitingRow], standings: dict[int, Standing], using: str) -> None:
+    groups: dict[Standing, list[int]] = defaultdict(list)
+    for child in children:
+        groups[standings[child.id]].append(child.id)
+    reach("activate.before_write")
+    for standing, ids in groups.items():
+        if standing.state is JobState.PENDING:
+            links.activate(ids, using)
+            announce.claimable(using)
+        elif standing.cancelled_by:
+            links.cancel_waiting(ids, standing.cancelled_by, using)
+        else:
+            links.set_open_parents(ids, standing.open_parents, using)
+
+
+def repair(limit: int, using: str) -> int:
+    """Settle up to `limit` waiting jobs whose parents have all ended; return how many there were.
+
+    The second line behind the locks: a parent cancelled inside a caller's REPEATABLE READ
+    transaction may miss a child that was attached after its snapshot.
+    """
+    stuck = links.stuck_children(limit, using)
+    cancelled = _settle(stuck, using)
+    settle_children(cancelled, using)
+    return len(stuck)
+
+
+def revive_descendants(root: int, cause: UUID, using: str) -> None:
+    """Return the descendants that `cause` cancelled to waiting and settle each anew.
+
+    One with another dead or cancelled parent stays cancelled, now because of that parent, and so
+    do its descendants.
+    """
+    revived = _cancelled_descendants(root, cause, using)
+    for part in links.chunks(revived):
+        links.revive(part, cause, using)
+    cancelled_again: set[int] = set()
+    for part in links.chunks(revived):
+        cancelled_again |= _settle(part, using)
+    settle_children(cancelled_again, using)
+
+
+def _cancelled_descendants(root: int, cause: UUID, using: str) -> set[int]:
+    found: set[int] = set()
+    worklist: Collection[int] = [root]
+    while worklist:
+        level: set[int] = set()
+        for parents in links.chunks(worklist):
+            level.update(links.children_of(parents, sources(Event.REVIVE), using))
+        locked: set[int] = set()
+        for part in links.chunks(level - found):
+            locked.update(links.lock_cancelled_by(part, cause, using))
+        found |= locked
+        worklist = locked
+    return found

@@ -1,0 +1,70 @@
+"""Record outcomes of runs, any number in one transaction, each only while its fence holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from django_flare.failpoints import reach
+from django_flare.lifecycle.continuations import settle_children
+from django_flare.lifecycle.outcomes import Decision, Outcome, decide
+from django_flare.states import FINAL, JobState
+from django_flare.store import runs
+from django_flare.store.transactions import in_transaction
+
+
+@dataclass(slots=True)
+class Applied:
+    """Tell what became of each outcome.
+
+    `states` holds the new state of every job whose outcome was recorded; `busy` those whose row
+    somebody else had locked: try them again; `refused` those whose fence is outdated: drop them.
+    """
+
+    states: dict[int, JobState] = field(default_factory=dict)
+    busy: list[Outcome] = field(default_factory=list)
+    refused: list[Outcome] = field(default_factory=list)
+
+
+def apply(outcomes: Sequence[Outcome], using: str, *, wait: bool = False) -> Applied:
+    """Record `outcomes` in one transaction; pass over rows that others have locked unless `wait`."""
+    return in_transaction(partial(apply_within, outcomes, using, wait=wait), using)
+
+
+def apply_within(outcomes: Sequence[Outcome], using: str, *, wait: bool = False) -> Applied:
+    """Do the work of `apply` inside a transaction of the caller, which must be READ COMMITTED.
+
+    Lock, decide, write; then, in a new statement, find and settle the children: one that was
+    attached while the lock was waited for is seen there (F11).
+    """
+    applied = Applied()
+    if not outcomes:
+        return applied
+    by_id = {outcome.id: outcome for outcome in outcomes}
+    rows = runs.lock_runs(by_id.keys(), using, skip=not wait)
+    decisions = [decide(row, by_id[row.id]) for row in rows if row.fence == by_id[row.id].fence]
+    _write(decisions, using)
+    applied.states = {decision.write.id: decision.write.state for decision in decisions}
+    settle_children([key for key, state in applied.states.items() if state in FINAL], using)
+    _sort_missing([by_id[key] for key in by_id.keys() - applied.states.keys()], applied, using)
+    return applied
+
+
+def _write(decisions: Sequence[Decision], using: str) -> None:
+    if not decisions:
+        return
+    reach("finish.before_write")
+    runs.write_runs([decision.write for decision in decisions], using)
+    records = [decision.attempt for decision in decisions if decision.attempt]
+    if records:
+        runs.write_attempts(records, using)
+
+
+def _sort_missing(missing: Sequence[Outcome], applied: Applied, using: str) -> None:
+    if not missing:
+        return
+    seen = runs.look_at_runs([outcome.id for outcome in missing], using)
+    for outcome in missing:
+        still_ours = seen.get(outcome.id) == (JobState.PROCESSING, outcome.fence)
+        (applied.busy if still_ours else applied.refused).append(outcome)

@@ -1,0 +1,150 @@
+"""Decide what becomes of a job whose run ended: pure, the same for success, failure, timeout and loss."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django_flare.definitions import Backoff
+from django_flare.lifecycle.failures import Failure
+from django_flare.states import ENDED, AttemptOutcome, Event, JobState
+from django_flare.store.runs import AttemptRow, RunRow, RunWrite
+
+LOSSES_ALLOWED = 2
+"""How often a job may lose its worker and still be run again."""
+
+STOPPED = "stopped"
+WORKER_LOST = "worker_lost: the worker running this job vanished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Say how the run of job `id` under `fence` ended.
+
+    `event` is succeed, fail, exhaust (the handler's discard), lose, release or snooze; `delay`
+    is in seconds; `result` is JSON text; `failure` tells of an exception, also of a timeout.
+    """
+
+    id: int
+    fence: int
+    event: Event
+    delay: float | None = None
+    progress: float | None = None
+    result: str | None = None
+    result_error: str = ""
+    failure: Failure | None = None
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Hold what is written: the job's row, and the attempt's record if it did not succeed."""
+
+    write: RunWrite
+    attempt: AttemptRow | None = None
+
+
+def decide(run: RunRow, outcome: Outcome, draw: Callable[[], float] = random.random) -> Decision:
+    """Return what becomes of `run`. A run that was asked to stop ends cancelled unless it succeeded."""
+    write = _DECIDERS[outcome.event](run, outcome, draw)
+    if run.stop_requested and write.state is not JobState.SUCCEEDED:
+        write.state, write.delay, write.error_message = JobState.CANCELLED, None, STOPPED
+    write.ended = int(write.state in ENDED)
+    write.progress = outcome.progress if write.progress is None else write.progress
+    return Decision(write, _record(run, outcome))
+
+
+def _write(run: RunRow, state: JobState, attempt: int | None = None) -> RunWrite:
+    return RunWrite(
+        id=run.id,
+        fence=run.fence,
+        state=state,
+        attempt=run.attempt if attempt is None else attempt,
+        losses=run.losses,
+        ended=0,
+    )
+
+
+def _succeed(run: RunRow, outcome: Outcome, _: object) -> RunWrite:
+    write = _write(run, JobState.SUCCEEDED)
+    write.progress, write.error_message = 1.0, ""
+    write.result, write.result_error = outcome.result, outcome.result_error
+    return write
+
+
+def _fail(run: RunRow, outcome: Outcome, draw: Callable[[], float]) -> RunWrite:
+    if run.attempt >= run.max_attempts:
+        return _exhaust(run, outcome, draw)
+    write = _write(run, JobState.FAILED)
+    delay = outcome.delay
+    if delay is None:
+        delay = Backoff.from_json(run.backoff).delay(run.attempt, uniform)
+    write.delay, write.error_message = _microseconds(delay), _summary(outcome)
+    return write
+
+
+def _exhaust(run: RunRow, outcome: Outcome, _: object) -> RunWrite:
+    write = _write(run, JobState.DEAD_LETTER)
+    write.error_message = _summary(outcome)
+    return write
+
+
+def _lose(run: RunRow, outcome: Outcome, _: object) -> RunWrite:
+    dead = run.losses >= LOSSES_ALLOWED or run.max_attempts == 1
+    write = _write(run, JobState.DEAD_LETTER if dead else JobState.PENDING, run.attempt - 1)
+    write.losses = run.losses + 1
+    if dead:
+        write.error_message = WORKER_LOST
+    else:
+        write.delay = 0
+    return write
+
+
+def _release(run: RunRow, outcome: Outcome, _: object) -> RunWrite:
+    return _write(run, JobState.PENDING, run.attempt - 1)
+
+
+def _snooze(run: RunRow, outcome: Outcome, _: object) -> RunWrite:
+    write = _write(run, JobState.SCHEDULED, run.attempt - 1)
+    write.delay = _microseconds(outcome.delay or 0)
+    return write
+
+
+_DECIDERS: dict[Event, Callable[[RunRow, Outcome, Callable[[], float]], RunWrite]] = {
+    Event.SUCCEED: _succeed,
+    Event.FAIL: _fail,
+    Event.EXHAUST: _exhaust,
+    Event.LOSE: _lose,
+    Event.RELEASE: _release,
+    Event.SNOOZE: _snooze,
+}
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def _summary(outcome: Outcome) -> str:
+    return outcome.failure.summary if outcome.failure else ""
+
+
+def _record(run: RunRow, outcome: Outcome) -> AttemptRow | None:
+    if outcome.event is Event.LOSE:
+        failure, kind = Failure("", WORKER_LOST, ""), AttemptOutcome.LOST
+    elif outcome.failure:
+        failure = outcome.failure
+        kind = AttemptOutcome.TIMED_OUT if outcome.timed_out else AttemptOutcome.FAILED
+    else:
+        return None
+    return AttemptRow(
+        job=run.id,
+        number=run.attempt,
+        fence=run.fence,
+        worker_id=run.worker_id,
+        started_at=run.started_at,
+        outcome=kind,
+        error_class=failure.error_class,
+        error_message=failure.message,
+        traceback=failure.traceback,
+    )

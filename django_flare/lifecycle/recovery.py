@@ -1,0 +1,81 @@
+"""Workers' lives: registering, beating, resigning, and taking back what the vanished held."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django_flare.failpoints import reach
+from django_flare.lifecycle import announce
+from django_flare.lifecycle.finish import Applied, apply_within
+from django_flare.lifecycle.outcomes import Outcome
+from django_flare.states import Event
+from django_flare.store import workers as store
+from django_flare.store.transactions import in_transaction
+
+_RUNS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Tell a worker what its beat found: its row, and the rows it holds as key to (fence, stop requested)."""
+
+    alive: bool
+    held: dict[int, tuple[int, bool]]
+
+
+def register(using: str, **columns: Any) -> None:
+    """Let a worker claim, from now on, under the id it gives."""
+    in_transaction(lambda: store.register(using, **columns), using)
+
+
+def beat(worker_id: str, running: int, using: str) -> Beat:
+    """Prove the worker alive; on `alive` False it must drop every run and register under a new id (F05)."""
+
+    def work() -> Beat:
+        reach("beat.before_write")
+        alive = store.beat(worker_id, running, using)
+        return Beat(alive, store.held_by(worker_id, using) if alive else {})
+
+    return in_transaction(work, using)
+
+
+def resign(worker_id: str, using: str) -> None:
+    """End a worker's life after its last run: what it still holds is given back without blame."""
+
+    def work() -> None:
+        store.unregister(worker_id, using)
+        _end_runs(store.runs_of([worker_id], _RUNS_AT_ONCE, using), Event.RELEASE, using)
+
+    in_transaction(work, using)
+
+
+def recover(lease: timedelta, using: str) -> int:
+    """Take back the runs of workers that have not beaten for `lease`; return how many were lost.
+
+    A worker's row is locked before its runs, so that a late beat waits and then finds the row
+    gone (F01, F02). Safe in any number of workers at once: what another has locked is passed over.
+    """
+    return in_transaction(partial(_recover, lease, using), using)
+
+
+def _recover(lease: timedelta, using: str) -> int:
+    vanished = store.lock_vanished(lease, using)
+    runs = store.runs_of(vanished, _RUNS_AT_ONCE, using) if vanished else []
+    reach("recover.after_select")
+    applied = _end_runs(runs, Event.LOSE, using)
+    if len(runs) < _RUNS_AT_ONCE and not applied.busy:
+        for worker_id in vanished:
+            store.unregister(worker_id, using)
+    orphans = _end_runs(store.orphaned_runs(_RUNS_AT_ONCE, using), Event.LOSE, using)
+    return len(applied.states) + len(orphans.states)
+
+
+def _end_runs(held: Collection[tuple[int, int]], event: Event, using: str) -> Applied:
+    applied = apply_within([Outcome(id=key, fence=fence, event=event) for key, fence in held], using)
+    if applied.states:
+        announce.claimable(using)
+    return applied

@@ -1,0 +1,8 @@
+"""The tables; `Job.objects` and its kin are for reading, the verbs of `jobs` write."""
+
+from django_flare.models.attempt import Attempt
+from django_flare.models.continuation import Continuation
+from django_flare.models.job import Job
+from django_flare.models.worker import Worker
+
+__all__ = ["Attempt", "Continuation", "Job", "Worker"]

@@ -1,0 +1,102 @@
+"""Take claimable rows for a worker, and see which queues have any."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connections
+from django.db.models import Exists, F, QuerySet
+from django.db.models.functions import Coalesce
+
+from django_flare.models import Job
+from django_flare.states import Event, JobState, sources
+from django_flare.store.clock import DatabaseNow
+from django_flare.store.rows import jobs, locked, workers
+
+_CLAIM_ORDER = ("rank", "run_at", "id")
+
+
+class ClaimedRow(NamedTuple):
+    """Hold what a worker needs of a row to run it, as the row was before the claim."""
+
+    id: int
+    public_id: UUID
+    queue: str
+    job_type: str
+    attempt: int
+    max_attempts: int
+    losses: int
+    fence: int
+    timeout: timedelta
+    payload: Any
+    tags: dict[str, str]
+    headers: dict[str, Any]
+    created_at: datetime
+    parent_count: int
+
+
+def claimable(using: str) -> QuerySet[Job]:
+    """Return the rows that a worker may claim now, whatever their queue and type."""
+    return jobs(using).filter(state=JobState.PENDING, gated=False)
+
+
+def lock_claimable(
+    queue: str, known_types: Collection[str], limit: int, worker_id: str, using: str
+) -> list[ClaimedRow]:
+    """Lock the first `limit` claimable rows of `queue` whose type the worker knows.
+
+    None for a worker that is not registered: its row may have been removed as vanished.
+    """
+    rows = claimable(using).filter(Exists(workers(using).filter(pk=worker_id)), queue=queue)
+    first = _lock(rows, limit)
+    if all(row.job_type in known_types for row in first):
+        return first
+    # Only now by type: the predicate is not in the index, so it would cost every claim.
+    return _lock(rows.filter(job_type__in=known_types), limit)
+
+
+def _lock(rows: QuerySet[Job], limit: int) -> list[ClaimedRow]:
+    found = locked(rows.order_by(*_CLAIM_ORDER), skip=True)
+    return [ClaimedRow._make(row) for row in found.values_list(*ClaimedRow._fields)[:limit]]
+
+
+def mark_claimed(ids: list[int], worker_id: str, using: str) -> int:
+    """Give exactly the locked rows `ids` to the worker; return how many were still claimable."""
+    return (
+        jobs(using)
+        .filter(pk__in=ids, state__in=sources(Event.CLAIM))
+        .update(
+            state=JobState.PROCESSING,
+            attempt=F("attempt") + 1,
+            fence=F("fence") + 1,
+            worker_id=worker_id,
+            started_at=DatabaseNow(),
+            first_started_at=Coalesce(F("first_started_at"), DatabaseNow()),
+        )
+    )
+
+
+def claimable_queues(using: str) -> list[str]:
+    """Return the names of the queues that have claimable rows, in order.
+
+    Raw: a loose index scan (one probe per name) has no spelling in the ORM, and DISTINCT would
+    read every claimable row.
+    """
+    connection = connections[using]
+    job = connection.ops.quote_name(Job._meta.db_table)
+    is_claimable = "state = %s AND NOT gated"
+    statement = f"""
+        WITH RECURSIVE names(queue) AS (
+            SELECT MIN(queue) FROM {job} WHERE {is_claimable}
+            UNION ALL
+            SELECT (SELECT MIN(job.queue) FROM {job} job WHERE {is_claimable} AND job.queue > names.queue)
+            FROM names WHERE names.queue IS NOT NULL
+        )
+        SELECT queue FROM names WHERE queue IS NOT NULL
+        """  # noqa: S608 - the table's name is ours
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [JobState.PENDING.value] * 2)
+        return [name for (name,) in cursor.fetchall()]

@@ -1,0 +1,97 @@
+"""Change the state of a job that no worker runs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import Case, F, IntegerField, When
+
+from django_flare.states import Event, JobState, sources
+from django_flare.store.clock import DatabaseNow
+from django_flare.store.rows import jobs, locked
+
+
+class Found(NamedTuple):
+    """Hold the key, the state and the queue of a job as they were read, without a lock."""
+
+    id: int
+    state: str
+    queue: str
+
+
+_CLEARED: dict[str, Any] = {
+    "started_at": None,
+    "completed_at": None,
+    "worker_id": "",
+    "progress": None,
+    "stop_requested": False,
+}
+
+
+def find(public_id: UUID, using: str) -> Found | None:
+    """Return the job that callers know as `public_id`, or None."""
+    row = jobs(using).filter(public_id=public_id).values_list(*Found._fields).first()
+    return row and Found._make(row)
+
+
+def cancel(key: int, using: str) -> bool:
+    """Cancel the job if it waits; tell whether this call did it."""
+    return _change(key, Event.CANCEL, using, state=JobState.CANCELLED, completed_at=DatabaseNow())
+
+
+def discard(key: int, using: str) -> bool:
+    """Give up on a failed job's retries; tell whether this call did it."""
+    return _change(key, Event.DISCARD, using, state=JobState.DEAD_LETTER, completed_at=DatabaseNow())
+
+
+def retry(key: int, using: str) -> bool:
+    """Make a failed or dead job claimable with at least one attempt left; tell whether this call did it."""
+    return _change(
+        key,
+        Event.RETRY,
+        using,
+        state=JobState.PENDING,
+        run_at=DatabaseNow(),
+        max_attempts=Case(
+            When(attempt__gte=F("max_attempts"), then=F("attempt") + 1),
+            default=F("max_attempts"),
+            output_field=IntegerField(),
+        ),
+        **_CLEARED,
+    )
+
+
+def _change(key: int, event: Event, using: str, **values: Any) -> bool:
+    return bool(jobs(using).filter(pk=key, state__in=sources(event)).update(**values))
+
+
+def lock_due(state: str, limit: int, using: str) -> list[tuple[int, str]]:
+    """Lock up to `limit` rows in `state` whose time has come and that wait for no parent."""
+    rows = due_candidates(state, using).filter(run_at__lte=DatabaseNow()).order_by("run_at")
+    return list(locked(rows, skip=True).values_list("id", "queue")[:limit])
+
+
+def promote(ids: list[int], using: str) -> int:
+    """Make due rows claimable."""
+    rows = jobs(using).filter(pk__in=ids, state__in=sources(Event.DUE), open_parents=0)
+    return rows.update(state=JobState.PENDING, run_at=DatabaseNow(), **_CLEARED)
+
+
+def due_candidates(state: str, using: str) -> Any:
+    """Return the rows in `state` that wait for their time alone."""
+    # Both conditions on the state: the first is the partial index's, the second its leading column.
+    return jobs(using).filter(state__in=sorted(sources(Event.DUE)), open_parents=0).filter(state=state)
+
+
+def next_due(using: str) -> float | None:
+    """Return the seconds until the next row's time comes (0 or less: it has come), or None."""
+    waits = []
+    for state in sorted(sources(Event.DUE)):
+        row = due_candidates(state, using).order_by("run_at").values_list("run_at", DatabaseNow()).first()
+        if row:
+            run_at, now = row
+            waits.append((run_at - now).total_seconds())
+    return min(waits, default=None)
+
+

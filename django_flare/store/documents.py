@@ -1,0 +1,63 @@
+"""Join a statement to a list of records that travels as one JSON document.
+
+One parameter, one plan, any number of records: `bulk_update` builds a CASE per column and row
+instead, at about 400 µs a job. Each engine has a table function for it under another name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+INTEGER, TEXT, REAL = "integer", "text", "real"
+
+_TYPES = {
+    "postgresql": {INTEGER: "bigint", TEXT: "text", REAL: "double precision"},
+    "mysql": {INTEGER: "bigint", TEXT: "longtext", REAL: "double"},
+}
+
+
+def update_joined(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Mapping[str, str],
+    assignments: Mapping[str, str],
+    condition: str,
+) -> str:
+    """Return an UPDATE of `table` (alias `job`) joined to the document's records (alias `d`).
+
+    `columns` names the records' members and their types; a missing member is null. The
+    statement takes one parameter, the JSON text of an array of objects.
+    """
+    quote = connection.ops.quote_name
+    records = _RECORDS[connection.vendor](columns)
+    changes = ", ".join(f"{_target(connection, name)} = {value}" for name, value in assignments.items())
+    if connection.vendor == "mysql":
+        return f"UPDATE {quote(table)} AS job JOIN {records} ON {condition} SET {changes}"
+    return f"UPDATE {quote(table)} AS job SET {changes} FROM {records} WHERE {condition}"  # noqa: S608 - names are ours
+
+
+def _target(connection: BaseDatabaseWrapper, name: str) -> str:
+    quoted = connection.ops.quote_name(name)
+    return f"job.{quoted}" if connection.vendor == "mysql" else quoted
+
+
+def _postgresql(columns: Mapping[str, str]) -> str:
+    types = _TYPES["postgresql"]
+    shape = ", ".join(f"{name} {types[kind]}" for name, kind in columns.items())
+    return f"jsonb_to_recordset(%s::jsonb) AS d({shape})"
+
+
+def _mysql(columns: Mapping[str, str]) -> str:
+    types = _TYPES["mysql"]
+    shape = ", ".join(f"{name} {types[kind]} PATH '$.{name}'" for name, kind in columns.items())
+    return f"JSON_TABLE(%s, '$[*]' COLUMNS({shape})) AS d"
+
+
+def _sqlite(columns: Mapping[str, str]) -> str:
+    members = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
+    return f"(SELECT {members} FROM json_each(%s)) AS d"  # noqa: S608 - names are ours
+
+
+_RECORDS = {"postgresql": _postgresql, "mysql": _mysql, "sqlite": _sqlite}

@@ -1,0 +1,111 @@
+"""Transactions that decide by what is committed, whatever isolation the host project runs at."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, InterfaceError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import atomic
+
+from django_flare.store.faults import Fault, classify
+
+T = TypeVar("T")
+
+_TRIES = 5
+_READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
+
+def owns_transaction(using: str) -> bool:
+    """Tell whether no caller has a transaction open, so that ours would be the outermost."""
+    return not connections[using].in_atomic_block
+
+
+@contextmanager
+def transaction(using: str) -> Iterator[None]:
+    """Join the caller's transaction as a savepoint, or open one at READ COMMITTED.
+
+    On SQLite ours takes the write lock at its start (BEGIN IMMEDIATE): a transaction that
+    first reads and then writes would be refused, without waiting, when another wrote between.
+    """
+    connection = connections[using]
+    with nullcontext() if connection.in_atomic_block else _prepared(connection), atomic(using):
+        yield
+
+
+def in_transaction(work: Callable[[], T], using: str) -> T:
+    """Run `work` in a transaction; after a conflict (deadlock, busy file) in ours, run it again.
+
+    Inside a caller's transaction it runs once: only the caller can repeat that as a whole.
+    """
+
+    def whole() -> T:
+        with transaction(using):
+            return work()
+
+    return statement(whole, using)
+
+
+def statement(work: Callable[[], T], using: str) -> T:
+    """Run one statement that is its own transaction, again after a conflict as `in_transaction` does."""
+    tries = _TRIES if owns_transaction(using) else 1
+    while True:
+        tries -= 1
+        try:
+            return work()
+        except (DatabaseError, InterfaceError) as error:
+            if not tries or classify(error) is not Fault.CONFLICT:
+                raise
+        time.sleep(random.uniform(0, 0.05))  # noqa: S311 - spreads rivals, keeps no secret
+
+
+def _prepared(connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+    connection.ensure_connection()
+    return _PREPARATIONS[connection.vendor](connection)
+
+
+@contextmanager
+def _postgresql(connection: Any) -> Iterator[None]:
+    from psycopg import IsolationLevel
+
+    driver = connection.connection
+    before = driver.isolation_level
+    if before is IsolationLevel.READ_COMMITTED:
+        yield
+        return
+    # psycopg then says it in its BEGIN, which costs no round trip.
+    driver.isolation_level = IsolationLevel.READ_COMMITTED
+    try:
+        yield
+    finally:
+        # A connection that broke meanwhile is replaced, and with it the setting.
+        if connection.connection is driver and not driver.closed and not driver.info.transaction_status:
+            driver.isolation_level = before
+
+
+@contextmanager
+def _mysql(connection: Any) -> Iterator[None]:
+    if connection.isolation_level != "read committed":
+        with connection.cursor() as cursor:
+            cursor.execute(_READ_COMMITTED)
+    yield
+
+
+@contextmanager
+def _sqlite(connection: Any) -> Iterator[None]:
+    before, connection.transaction_mode = connection.transaction_mode, "IMMEDIATE"
+    try:
+        yield
+    finally:
+        connection.transaction_mode = before
+
+
+_PREPARATIONS: dict[str, Callable[[Any], AbstractContextManager[None]]] = {
+    "postgresql": _postgresql,
+    "mysql": _mysql,
+    "sqlite": _sqlite,
+}

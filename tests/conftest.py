@@ -1,0 +1,55 @@
+"""What every test shares: its ring, and the database it runs on.
+
+A test is in the ring `database` when it touches the database at all, otherwise it is `pure`. Both are
+found out here, so nobody can forget a marker; `system` is set by hand on tests that start processes.
+"""
+
+import os
+
+import django.test
+import hypothesis
+import pytest
+
+DATABASE_MARKERS = {"django_db", "system"}
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+
+# A slow machine is no failure; the tests have a timeout of their own.
+hypothesis.settings.register_profile("flare", deadline=None)
+hypothesis.settings.load_profile("flare")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--ring", choices=["pure", "database"], help="run only the tests of this ring")
+
+
+def pytest_report_header():
+    return f"database: {_vendor()}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        item.add_marker("database" if _touches_database(item) else "pure")
+    ring = config.getoption("ring")
+    if ring:
+        config.hook.pytest_deselected(items=[item for item in items if not item.get_closest_marker(ring)])
+        items[:] = [item for item in items if item.get_closest_marker(ring)]
+
+
+@pytest.fixture(scope="session")
+def database_vendor():
+    """Return `sqlite`, `postgres` or `mariadb`."""
+    return _vendor()
+
+
+def _vendor():
+    return os.environ.get("FLARE_TEST_DATABASE", "sqlite")
+
+
+def _touches_database(item):
+    test_case = getattr(item, "cls", None)
+    return (
+        any(mark.name in DATABASE_MARKERS for mark in item.iter_markers())
+        or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        or (test_case is not None and issubclass(test_case, django.test.TransactionTestCase))
+    )

@@ -1,0 +1,19 @@
+"""Settings of the test project; `FLARE_TEST_DATABASE` chooses sqlite, postgres or mariadb."""
+
+from tests import databases
+
+SECRET_KEY = "only-for-tests"
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "rest_framework",
+    "django_flare",
+    "tests.testapp",
+]
+DATABASES = {"default": databases.chosen()}
+MIGRATION_MODULES = {"testapp": None}
+# Tests may kill a worker at a named place.
+FLARE_FAILPOINTS_ALLOWED = True
