@@ -43,6 +43,8 @@ types: $(INSTALLED)-test $(INSTALLED)-lint ## check the types
 docs: $(INSTALLED)-docs ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
 
+environment: $(INSTALLED)-test
+
 bench: $(INSTALLED)-test ## run the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -68,6 +70,6 @@ $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help test demo lint format types docs bench clean
+.PHONY: help environment test demo lint format types docs bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:

@@ -18,6 +18,16 @@ hypothesis.settings.register_profile("flare", deadline=None)
 hypothesis.settings.load_profile("flare")
 
 
+@pytest.fixture
+def clock(db):
+    """Stop the database's clock; `clock.advance(seconds)` moves it."""
+    # Imported late: the apps must be ready before their models.
+    from tests.clock import stopped_clock
+
+    with stopped_clock() as stopped:
+        yield stopped
+
+
 def pytest_addoption(parser):
     parser.addoption("--ring", choices=["pure", "database"], help="run only the tests of this ring")
 

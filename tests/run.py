@@ -28,10 +28,6 @@ ADVICE = {
 }
 
 
-class Terminated(BaseException):
-    """SIGTERM has come, which unlike Ctrl-C reaches us alone and not the processes that we started."""
-
-
 @dataclass
 class Counts:
     passed: int = 0
@@ -84,6 +80,7 @@ class Run:
                 ],
                 env={**os.environ, "FLARE_TEST_DATABASE": self.database},
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # so that an interrupt comes through us alone, see `_stop`
                 stdout=output if captured else None,
                 stderr=subprocess.STDOUT if captured else None,
             )
@@ -96,6 +93,10 @@ class Run:
         """Let pytest end as after Ctrl-C, so that it removes its database."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def _counts(self, status):
         """Count what the report holds; a run that broke is a failure even if no test of it failed."""
@@ -131,7 +132,7 @@ def _present():
 
 
 def _execute(runs, jobs):
-    """Run all, at most `jobs` at a time; when stopped, wait for the running ones to clean up."""
+    """Run all, at most `jobs` at a time."""
     captured = jobs > 1
     executor = ThreadPoolExecutor(jobs)
     try:
@@ -139,12 +140,22 @@ def _execute(runs, jobs):
             run = future.result()
             if captured:
                 _show(run)
-    except Terminated:
+    except BaseException:
+        _stop(executor, runs)
+        raise
+
+
+def _stop(executor, runs):
+    """Let the running ones clean up; a second interrupt kills them."""
+    executor.shutdown(wait=False, cancel_futures=True)
+    try:
         for run in runs:
             run.interrupt()
+        executor.shutdown()
+    except BaseException:
+        for run in runs:
+            run.kill()
         raise
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 def _show(run):
@@ -182,12 +193,12 @@ def _arguments():
     return parser.parse_known_args()
 
 
-def _terminate(*_):
-    raise Terminated
+def _interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def main():
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _interrupt)
     options, arguments = _arguments()
     try:
         present = _present()
@@ -197,7 +208,7 @@ def main():
             runs += [Run(name, "database", name, Path(folder), arguments) for name in present]
             _execute(runs, options.jobs)
             total = _sum_up(runs, absent)
-    except (KeyboardInterrupt, Terminated):
+    except KeyboardInterrupt:
         _heading("interrupted")
         return 130
     finally:

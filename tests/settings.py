@@ -11,9 +11,13 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "rest_framework",
     "django_flare",
+    "example_project.shop",
     "tests.testapp",
 ]
 DATABASES = {"default": databases.chosen()}
 MIGRATION_MODULES = {"testapp": None}
+# What the example's app needs; its tests have a folder of their own.
+REPORTS_DIR = "var/reports"
+PAYMENT_SECONDS = 0
 # Tests may kill a worker at a named place.
 FLARE_FAILPOINTS_ALLOWED = True

@@ -9,18 +9,16 @@ from django_flare.definitions.definition import JobDefinition
 from django_flare.definitions.json_values import canonical_json, encode_json, encode_result
 from django_flare.definitions.options import JobOptions, ResolvedOptions, resolve_options, validate_options
 from django_flare.definitions.payloads import PayloadCodec
-from django_flare.definitions.references import AnyJobRef, JobRef, PlainJobRef
+from django_flare.definitions.references import JobRef
 from django_flare.definitions.registry import Registry, registry, resolve
 
 __all__ = [
-    "AnyJobRef",
     "Backoff",
     "Duration",
     "JobDefinition",
     "JobOptions",
     "JobRef",
     "PayloadCodec",
-    "PlainJobRef",
     "Registry",
     "ResolvedOptions",
     "autodiscover",

@@ -101,7 +101,11 @@ def _refuse_generator(run: Callable[..., Any], where: str) -> None:
 
 def _parameters(run: Callable[..., Any], is_method: bool, where: str) -> Iterator[str]:
     parameters = list(_signature(run).parameters.values())
-    for parameter in parameters[1:] if is_method else parameters:
+    parameters = parameters[1:] if is_method else parameters
+    if parameters and all(parameter.kind in _UNNAMED for parameter in parameters):
+        hidden = ", ".join(map(str, parameters))
+        raise TypeError(f"{where}: takes {hidden}; name payload and ctx, or use functools.wraps")
+    for parameter in parameters:
         if parameter.kind in _UNNAMED:
             continue
         if parameter.name in ("payload", "ctx") and parameter.kind is not parameter.POSITIONAL_ONLY:

@@ -1,13 +1,12 @@
 """How a verb's `job` argument is typed, so that a wrong payload is a type error.
 
-A verb is overloaded three times: `job: JobRef[P]` with `payload: P | Mapping[str, Any] | None`,
-`job: PlainJobRef` with `payload: Mapping[str, Any] | None`, and `job: str` with `payload: object`.
-They cannot be one union, in which every class would also count as a handler without a payload.
+A verb takes `job: JobRef[P]` and `payload: P | Mapping[str, Any] | None`: a handler fixes P by the
+type of its own payload, a type's name leaves it open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from types import CodeType
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from django_flare.context import JobContext
@@ -30,10 +29,26 @@ class TakesBoth(Protocol[P_contra]):
     def __call__(self, *, payload: P_contra, ctx: JobContext) -> Any: ...
 
 
+# Without the code object every class would count as a function without parameters, and none
+# of their payloads would be checked.
+
+
 class TakesContext(Protocol):
     """A function that takes the context alone."""
 
+    @property
+    def __code__(self) -> CodeType: ...
+
     def __call__(self, *, ctx: JobContext) -> Any: ...
+
+
+class TakesNothing(Protocol):
+    """A function without parameters."""
+
+    @property
+    def __code__(self) -> CodeType: ...
+
+    def __call__(self) -> Any: ...
 
 
 class ExecutesPayload(Protocol[P_contra]):
@@ -60,11 +75,8 @@ class ExecutesNothing(Protocol):
     def execute(self) -> Any: ...
 
 
-JobRef: TypeAlias = TakesPayload[P] | TakesBoth[P] | type[ExecutesPayload[P]] | type[ExecutesBoth[P]]
-"""A handler that takes a payload of type P."""
+PlainRef: TypeAlias = TakesContext | TakesNothing | type[ExecutesContext] | type[ExecutesNothing]
+PayloadRef: TypeAlias = TakesPayload[P] | TakesBoth[P] | type[ExecutesPayload[P]] | type[ExecutesBoth[P]]
 
-PlainJobRef: TypeAlias = TakesContext | Callable[[], Any] | type[ExecutesContext] | type[ExecutesNothing]
-"""A handler that takes no payload."""
-
-AnyJobRef: TypeAlias = JobRef[Any] | PlainJobRef | str
-"""Whatever names a job type: a handler, or the type's name."""
+JobRef: TypeAlias = PayloadRef[P] | PlainRef | str
+"""What names a job type to a verb: a handler whose payload is a P, one without, or the type's name."""

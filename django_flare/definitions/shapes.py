@@ -1,7 +1,8 @@
-"""What msgspec leaves unchecked in a typed payload: unknown keys, and values under no type.
+"""What msgspec leaves undone in a typed payload: unknown keys, values under no type, defaults.
 
-A shape is compiled once per annotation. It is a function that takes a value and its path and
-raises FlarePayloadError, or None where there is nothing to check.
+A shape is compiled once per annotation. It is a function that takes a value and its path, raises
+FlarePayloadError for what it finds and puts in the defaults of dataclasses; or None where there
+is nothing to do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+import msgspec
 from msgspec import inspect as types
 
 from django_flare.conf import flare_settings
@@ -24,7 +26,7 @@ _NO_KEYS = (types.IntType, types.FloatType, types.BoolType, types.CustomType, ty
 
 
 def compile_shape(annotation: Any) -> Shape | None:
-    """Return the shape of `annotation`, or None when it has nothing to check.
+    """Return the shape of `annotation`, or None when it has nothing to do.
 
     Raises TypeError for an annotation that does not round-trip as JSON or is no object.
     """
@@ -81,6 +83,9 @@ class _Compiler:
         shape = self._objects[info.cls] = _ObjectShape(getattr(info, "tag_field", None))
         for field in info.fields:
             shape.fields[field.encode_name] = self.shape(field.type, f"{path}.{field.encode_name}")
+            # msgspec leaves such a default to the class, from where it is not written.
+            if isinstance(info, types.DataclassType) and field.default is not msgspec.NODEFAULT:
+                shape.defaults[field.encode_name] = msgspec.to_builtins(field.default)
         return shape
 
     def _union(self, info: types.UnionType, path: str) -> Shape | None:
@@ -103,6 +108,7 @@ class _Compiler:
 class _ObjectShape:
     def __init__(self, tag_field: str | None) -> None:
         self.fields: dict[str, Shape | None] = {tag_field: None} if tag_field else {}
+        self.defaults: dict[str, Any] = {}
 
     def __call__(self, value: Any, path: str) -> None:
         if not isinstance(value, dict):
@@ -115,6 +121,8 @@ class _ObjectShape:
                 raise self._unknown(key, path) from None
             if shape is not None:
                 shape(part, f"{path}.{key}")
+        for key, default in self.defaults.items():
+            value.setdefault(key, default)
 
     def _unknown(self, key: Any, path: str) -> FlarePayloadError:
         if not isinstance(key, str):

@@ -12,6 +12,7 @@ from django_flare.lifecycle.outcomes import Outcome
 from django_flare.store import claim as store
 from django_flare.store.claim import ClaimedRow
 from django_flare.store.claim import claimable_queues as claimable_queues
+from django_flare.store.links import parent_results as parent_results
 from django_flare.store.transactions import in_transaction
 
 

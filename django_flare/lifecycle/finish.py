@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 
 from django_flare.failpoints import reach
 from django_flare.lifecycle.continuations import settle_children
 from django_flare.lifecycle.outcomes import Decision, Outcome, decide
 from django_flare.states import FINAL, JobState
 from django_flare.store import runs
-from django_flare.store.transactions import in_transaction
+from django_flare.store.transactions import in_transaction, transaction
+
+
+class LeaseLostError(Exception):
+    """Tell that a run's fence is outdated: somebody else decides about the job now."""
 
 
 @dataclass(slots=True)
@@ -41,7 +46,9 @@ def apply_within(outcomes: Sequence[Outcome], using: str, *, wait: bool = False)
     applied = Applied()
     if not outcomes:
         return applied
-    by_id = {outcome.id: outcome for outcome in outcomes}
+    # A worker may end a run that it lost together with the job's next run: the newest fence counts.
+    by_id = {outcome.id: outcome for outcome in sorted(outcomes, key=attrgetter("fence"))}
+    applied.refused = [outcome for outcome in outcomes if by_id[outcome.id] is not outcome]
     rows = runs.lock_runs(by_id.keys(), using, skip=not wait)
     decisions = [decide(row, by_id[row.id]) for row in rows if row.fence == by_id[row.id].fence]
     _write(decisions, using)
@@ -68,3 +75,17 @@ def _sort_missing(missing: Sequence[Outcome], applied: Applied, using: str) -> N
     for outcome in missing:
         still_ours = seen.get(outcome.id) == (JobState.PROCESSING, outcome.fence)
         (applied.busy if still_ours else applied.refused).append(outcome)
+
+
+def record_with(work: Callable[[], Outcome], using: str) -> tuple[Outcome, JobState]:
+    """Run `work` and record the outcome that it returns in one transaction (`atomic=True`).
+
+    Returns the outcome and the job's new state. Raises what `work` raises, or LeaseLostError when
+    the fence is outdated; what `work` wrote in this database is rolled back then.
+    """
+    with transaction(using):
+        outcome = work()
+        states = apply_within([outcome], using, wait=True).states
+        if outcome.id not in states:
+            raise LeaseLostError
+    return outcome, states[outcome.id]

@@ -79,7 +79,8 @@ def _fail(run: RunRow, outcome: Outcome, draw: Callable[[], float]) -> RunWrite:
     write = _write(run, JobState.FAILED)
     delay = outcome.delay
     if delay is None:
-        delay = Backoff.from_json(run.backoff).delay(run.attempt, uniform)
+        backoff = Backoff.default() if run.backoff is None else Backoff.from_json(run.backoff)
+        delay = backoff.delay(run.attempt, draw)
     write.delay, write.error_message = _microseconds(delay), _summary(outcome)
     return write
 

@@ -26,3 +26,12 @@ class Effect(models.Model):
 
     def __str__(self):
         return f"{self.job_id} {self.note}"
+
+
+class Clock(models.Model):
+    """The time that the database believes in while a test holds its clock; see tests/clock.py."""
+
+    moment = models.DateTimeField()
+
+    def __str__(self):
+        return str(self.moment)

@@ -1,0 +1,106 @@
+"""Run jobs until told to stop."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import autoreload
+
+from django_flare.failpoints import activate_from_environment
+from django_flare.worker.options import WorkerOptions, read_options
+from django_flare.worker.service import WorkerService, end_process
+
+_TRUE = {"1", "true", "yes", "on"}
+
+
+class Command(BaseCommand):
+    """Run a worker in this process."""
+
+    help = "Run jobs until told to stop. Every option can also come from the environment as FLARE_WORKER_…"
+    # The check of unapplied migrations would make the start wait for the database.
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--queues", default=_environment("QUEUES"), help="names, comma-separated, in order of preference; default all")
+        add("--concurrency", default=_environment("CONCURRENCY"), help="how many jobs run at a time; default 10")
+        add("--poll-interval", default=_environment("POLL_INTERVAL"), help="seconds between looks when nothing wakes it")
+        add("--burst", action="store_true", default=_is_true(_environment("BURST")), help="exit when nothing is left to run")
+        add("--max-jobs", default=_environment("MAX_JOBS"), help="exit after so many attempts")
+        add("--shutdown-timeout", default=_environment("SHUTDOWN_TIMEOUT"), help="seconds that running jobs get; default 30")
+        add("--database", default=_environment("DATABASE"), help="alias of the queue's database")
+
+    def handle(self, **given: Any) -> None:
+        try:
+            options = read_options(given)
+        except ValueError as error:
+            raise CommandError(str(error), returncode=2) from None
+        _ensure_logging()
+        activate_from_environment()
+        if settings.DEBUG and not options.burst and _is_started_by_hand():
+            autoreload.run_with_reloader(_run_reloaded, options)
+        else:
+            _run(options)
+
+
+def _run(options: WorkerOptions) -> None:
+    service = WorkerService(options)
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, lambda *_: service.stop()) for number in _SIGNALS} if is_main else {}
+    try:
+        is_free = service.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if not is_free:
+        end_process()
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def _run_reloaded(options: WorkerOptions) -> None:
+    # The reloader owns the main thread and ends the process by sys.exit, on a change as on SIGTERM.
+    service = WorkerService(options)
+
+    def end() -> None:
+        service.stop()
+        service.stop()
+        service.ended.wait(10)
+
+    atexit.register(end)
+    service.run()
+
+
+def _is_started_by_hand() -> bool:
+    """Tell whether this is `manage.py flare_worker`: only that can be started again by the reloader."""
+    return len(sys.argv) > 1 and sys.argv[1] == "flare_worker" and threading.current_thread() is threading.main_thread()
+
+
+def _environment(name: str) -> str | None:
+    return os.environ.get(f"FLARE_WORKER_{name}") or None
+
+
+def _is_true(value: str | None) -> bool:
+    return value is not None and value.lower() in _TRUE
+
+
+def _ensure_logging() -> None:
+    """Log to stderr at INFO unless the project's LOGGING says what to do."""
+    logger = logging.getLogger("django_flare")
+    if logger.hasHandlers():
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)

@@ -1,0 +1,1 @@
+"""The worker: claims jobs in batches, runs them in slots, records what became of them in batches."""

@@ -1,0 +1,76 @@
+"""Django's database connections in a thread of the worker: kept between jobs, never handed on dirty."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+logger = logging.getLogger("django_flare.worker")
+
+_IDLE = 1.0
+"""Seconds after which a kept connection is asked whether it still works."""
+
+
+def check_idle_connections(idle_for: float) -> None:
+    """Close kept connections that the server has dropped while the thread was idle."""
+    if idle_for < _IDLE:
+        return
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and not connection.is_usable():
+            connection.close()
+
+
+def clean_connections(job: str) -> None:
+    """Make the thread's connections fit for the next job: no open, broken or stale one stays."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is None:
+            continue
+        if _has_leftovers(connection):
+            logger.warning("%s left a transaction open on database %r; rolled back", job, connection.alias)
+            drop_connection(connection)
+        elif connection.errors_occurred or _is_old(connection):
+            connection.close()
+
+
+def drop_connections() -> None:
+    """Close all connections of this thread, in whatever state they are."""
+    for connection in connections.all(initialized_only=True):
+        drop_connection(connection)
+
+
+def drop_connection(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection past Django's bookkeeping, which refuses that inside an atomic block."""
+    driver = connection.connection
+    connection.connection = None
+    del connections[connection.alias]
+    try:
+        if driver is not None:
+            driver.close()
+    except Exception:
+        logger.debug("Closing a broken connection failed", exc_info=True)
+
+
+def _is_old(connection: BaseDatabaseWrapper) -> bool:
+    # CONN_MAX_AGE = 0 means "close after each request"; a worker would then connect for each job.
+    return bool(connection.settings_dict["CONN_MAX_AGE"]) and _is_past(connection.close_at)
+
+
+def _is_past(moment: float | None) -> bool:
+    return moment is not None and moment < time.monotonic()
+
+
+def _has_leftovers(connection: BaseDatabaseWrapper) -> bool:
+    return connection.in_atomic_block or not connection.autocommit or _in_transaction(connection.connection)
+
+
+def _in_transaction(driver: Any) -> bool:
+    """Ask the driver, for a transaction that was opened past Django."""
+    if hasattr(driver, "in_transaction"):  # sqlite3
+        return bool(driver.in_transaction)
+    if hasattr(driver, "info") and hasattr(driver.info, "transaction_status"):  # psycopg
+        return not driver.closed and driver.info.transaction_status != 0
+    return bool(getattr(driver, "server_status", 0) & 1)  # PyMySQL: SERVER_STATUS_IN_TRANS

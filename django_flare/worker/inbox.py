@@ -1,0 +1,42 @@
+"""What the dispatcher waits on: finished runs, and reasons to look for work."""
+
+from __future__ import annotations
+
+from queue import Empty, SimpleQueue
+
+from django_flare.worker.runs import Run
+
+
+class Inbox:
+    """Collect finished runs and wake-ups from other threads; any number of wake-ups is one."""
+
+    def __init__(self) -> None:
+        self._items: SimpleQueue[Run | None] = SimpleQueue()
+        self._woken = False
+
+    def put(self, run: Run) -> None:
+        """Hand over a finished run."""
+        self._items.put(run)
+
+    def wake(self) -> None:
+        """Let the dispatcher look for work now."""
+        if not self._woken:
+            self._woken = True
+            self._items.put(None)
+
+    def collect(self, seconds: float) -> tuple[list[Run], bool]:
+        """Wait up to `seconds` for something; return all finished runs there are, and whether to look."""
+        finished: list[Run] = []
+        try:
+            self._take(self._items.get(timeout=max(seconds, 0)), finished)
+            while True:
+                self._take(self._items.get_nowait(), finished)
+        except Empty:
+            pass
+        # Cleared before the look that follows, so that a wake-up from now on causes another.
+        woken, self._woken = self._woken, False
+        return finished, woken
+
+    def _take(self, item: Run | None, finished: list[Run]) -> None:
+        if item is not None:
+            finished.append(item)

@@ -1,0 +1,99 @@
+"""What a worker knows of the work there is: queues with claimable jobs, and when the next job is due."""
+
+from __future__ import annotations
+
+import time
+
+from django_flare.lifecycle import claim, housekeeping
+from django_flare.lifecycle.finish import Applied
+from django_flare.states import JobState
+from django_flare.worker.options import WorkerOptions
+
+_NAMES_LAST = 1.0
+_DUE_LASTS = 5.0
+_DUE_PAUSE = 0.05
+
+
+class Outlook:
+    """Look at the database no more than needed.
+
+    The names of queues are kept a second while claims come back full. The next due time is looked
+    up when something may have changed it, and every few seconds in case a wake-up was lost;
+    without wake-ups the poll interval is short, and it is looked up at every poll.
+    """
+
+    def __init__(self, options: WorkerOptions, poll_interval: float, *, has_wakeups: bool) -> None:
+        self._only = options.queues
+        self._poll_interval = poll_interval
+        self._due_lasts = _DUE_LASTS if has_wakeups else poll_interval
+        self._names: list[str] = []
+        self._look_at = 0.0
+        self._due_at: float | None = None
+        self._look_at_due_at = 0.0
+        self._looked_at_due = 0.0
+        self._turns = 0
+        self.is_empty = False
+        """Whether nothing is claimable or due, as far as the last look and claim have shown."""
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues to claim from, in order: as told, or all in turn."""
+        if self._only:
+            return [name for name in self._only if name in self._names]
+        start = self._turns % len(self._names) if self._names else 0
+        return self._names[start:] + self._names[:start]
+
+    @property
+    def patience(self) -> float:
+        """Seconds until there may be something to do that nobody announces."""
+        next_look = min(self._look_at, self._look_at_due_at)
+        wake = next_look if self._due_at is None else min(next_look, self._due_at)
+        return max(0.0, wake - time.monotonic())
+
+    def look(self, using: str, *, woken: bool) -> None:
+        """Promote what is due and see which queues have claimable jobs, where it is time for either."""
+        if woken:
+            self._look_at = 0.0
+            self._expect_due_soon()
+        self._look_at_due(using)
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._names = claim.claimable_queues(using)
+            self._look_at = now + (_NAMES_LAST if self._names else self._poll_interval)
+            self.is_empty = not self.queues
+
+    def note_claim(self, *, full: bool, found: bool) -> None:
+        """Learn from a claim: one that did not come back full has emptied the queues."""
+        self._turns += 1
+        self.is_empty = not found
+        if not full:
+            self._names = []
+            self._look_at = time.monotonic() + self._poll_interval
+
+    def note_recorded(self, applied: Applied) -> None:
+        """Learn from recorded outcomes: children may be claimable now, a retry may be due soon."""
+        states = set(applied.states.values())
+        if states and not self._names:
+            self._look_at = 0.0
+            self.is_empty = False
+        if states - {JobState.SUCCEEDED}:
+            self._expect_due_soon()
+
+    def _expect_due_soon(self) -> None:
+        # Not at once each time: under a storm of wake-ups every turn would ask.
+        self._look_at_due_at = min(self._look_at_due_at, self._looked_at_due + _DUE_PAUSE)
+
+    def _look_at_due(self, using: str) -> None:
+        now = time.monotonic()
+        is_due = self._due_at is not None and now >= self._due_at
+        if not is_due and now < self._look_at_due_at:
+            return
+        wait = housekeeping.next_due(using)
+        if wait is not None and wait <= 0:
+            if housekeeping.promote_due(using):
+                self._look_at = 0.0
+            # There may be more than one batch; a row that stays due is locked by somebody else.
+            wait = _DUE_PAUSE
+        self._looked_at_due = time.monotonic()
+        self._due_at = None if wait is None else self._looked_at_due + wait
+        self._look_at_due_at = self._looked_at_due + self._due_lasts

@@ -1,0 +1,1 @@
+"""`make demo`: the shop with a real server and a real worker, watched until all its jobs have ended."""
