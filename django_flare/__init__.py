@@ -57,7 +57,7 @@ _HOMES = {
     "JobStatus": "status",
 }
 
-__all__ = ["__version__", "jobs", *_HOMES]  # noqa: PLE0604 - the names are the table's keys
+__all__ = ["__version__", "jobs", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

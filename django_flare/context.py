@@ -6,7 +6,8 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -24,28 +25,29 @@ class CancelToken:
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self.reason: str | None = None
         self._lock = threading.Lock()
         self._wakers: list[Callable[[], object]] = []
-        self.reason: str | None = None
 
     def __bool__(self) -> bool:
-        return self._event.is_set()
+        return self.reason is not None
 
     def set(self, reason: str) -> None:
         """Set the token; the first reason stays."""
         with self._lock:
-            if self._event.is_set():
+            if self.reason is not None:
                 return
             self.reason = reason
-            self._event.set()
             wakers, self._wakers = self._wakers, []
         for wake in wakers:
             wake()
 
     def wait(self, seconds: float) -> bool:
         """Block up to `seconds`; return whether the token is set."""
-        return self._event.wait(seconds)
+        woken = threading.Event()
+        with self._woken_by(woken.set):
+            woken.wait(seconds)
+        return bool(self)
 
     async def wait_async(self, seconds: float) -> bool:
         """Suspend the coroutine up to `seconds`; return whether the token is set."""
@@ -57,19 +59,23 @@ class CancelToken:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(woken.set)
 
-        with self._lock:
-            if self._event.is_set():
-                return True
-            self._wakers.append(wake)
-        try:
+        with self._woken_by(wake), suppress(TimeoutError):
             await asyncio.wait_for(woken.wait(), seconds)
-        except TimeoutError:
-            pass
-        finally:
-            with self._lock:
-                if wake in self._wakers:
-                    self._wakers.remove(wake)
         return bool(self)
+
+    @contextmanager
+    def _woken_by(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Call `wake` once if the token is set already or while the block runs."""
+        with self._lock:
+            self._wakers.append(wake)
+            is_set = self.reason is not None
+        try:
+            if is_set:
+                wake()
+            yield
+        finally:
+            with self._lock, suppress(ValueError):
+                self._wakers.remove(wake)
 
 
 class Progress:

@@ -15,4 +15,4 @@ job_started = Signal()
 """Sent before an attempt runs, from its slot: `job_id`, `queue`, `attempt`."""
 
 job_finished = Signal()
-"""Sent when an attempt's outcome is committed: `job_id`, `queue`, `attempt`, `state`, `duration` (seconds)."""
+"""Sent when an outcome is committed: `job_id`, `queue`, `attempt`, `state`, `duration` in seconds."""

@@ -13,7 +13,6 @@ from django.db import connections
 from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
-from django_flare.conf import flare_settings
 from django_flare.definitions import canonical_json
 from django_flare.definitions.options import validate_options
 from django_flare.errors import option_error
@@ -52,7 +51,8 @@ def list_jobs(
     `created_before` exclusive, `limit` is 1 to 100. A page's `next_cursor` goes on where it ended,
     with the same filters. Raises FlareOptionError for a bad filter, limit or cursor.
     """
-    rows, filters = Job.objects.all(), {}
+    rows: QuerySet[Job] = Job.objects.all()
+    filters: dict[str, Any] = {}
     if state is not None:
         filters["state"] = states = _states(state)
         rows = rows.filter(state__in=states)
@@ -132,7 +132,9 @@ def _states(state: Any) -> list[str]:
     try:
         return sorted({JobState(each).value for each in several})
     except ValueError:
-        raise option_error("state", f"{state!r:.60}, one or several of {', '.join(JobState)}", "unknown") from None
+        raise option_error(
+            "state", f"{state!r:.60}, one or several of {', '.join(JobState)}", "unknown"
+        ) from None
 
 
 def _text(value: Any, name: str) -> str:

@@ -187,7 +187,9 @@ def _fingerprint(request: JobRequest, row: NewRow, parents: Sequence[UUID]) -> s
     """Return the SHA-256 over what makes two calls the same request: the call as given, not as resolved."""
     said = {
         "job_type": row.job_type,
-        "options": {name: _plain(value) for name, value in request.options.items() if name != "idempotency_key"},
+        "options": {
+            name: _plain(value) for name, value in request.options.items() if name != "idempotency_key"
+        },
         "when": _plain(request.when),
         "parents": sorted(map(str, parents)),
     }
@@ -201,4 +203,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(tz=UTC).isoformat()
     return value
-

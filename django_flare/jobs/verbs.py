@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 from django_flare.conf import flare_settings
-from django_flare.definitions import JobOptions
+from django_flare.definitions import JobOptions, JobRef
 from django_flare.errors import FlareNotFoundError, option_error
 from django_flare.jobs.requests import JobRequest, job_id_of, submit, submit_many
 from django_flare.lifecycle import control
 
 P = TypeVar("P")
-from typing import Union
-JobRef = Union[Callable[[P], Any], str]
 
 JobId = str | UUID
 
@@ -32,7 +30,9 @@ class ManyOptions(TypedDict, total=False):
     idempotency_key: str | Callable[[Any], str]
 
 
-def enqueue(job: JobRef[P], payload: P | dict[str, Any] | None = None, **options: Unpack[JobOptions]) -> str:
+def enqueue(
+    job: JobRef[P], payload: P | Mapping[str, Any] | None = None, **options: Unpack[JobOptions]
+) -> str:
     """Create a job that may run as soon as the caller's transaction commits; return its id.
 
     `job` is the decorated function or class, or a registered type's name. The row joins the
@@ -47,7 +47,7 @@ def enqueue(job: JobRef[P], payload: P | dict[str, Any] | None = None, **options
 
 def schedule(
     job: JobRef[P],
-    payload: P | dict[str, Any] | None = None,
+    payload: P | Mapping[str, Any] | None = None,
     *,
     when: timedelta | datetime,
     **options: Unpack[JobOptions],
@@ -64,7 +64,7 @@ def schedule(
 def continue_with(
     parents: JobId | Iterable[JobId],
     job: JobRef[P],
-    payload: P | dict[str, Any] | None = None,
+    payload: P | Mapping[str, Any] | None = None,
     *,
     when: timedelta | datetime | None = None,
     **options: Unpack[JobOptions],
@@ -80,7 +80,7 @@ def continue_with(
 
 
 def enqueue_many(
-    job: JobRef[P], payloads: Iterable[P | dict[str, Any] | None], **options: Unpack[ManyOptions]
+    job: JobRef[P], payloads: Iterable[P | Mapping[str, Any] | None], **options: Unpack[ManyOptions]
 ) -> list[str]:
     """Create a job for each payload in a few statements, all or none; return their ids in order.
 

@@ -10,7 +10,7 @@ from django_flare.failpoints import reach
 from django_flare.lifecycle.finish import Applied, apply_within
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.store import claim as store
-from django_flare.store.claim import ClaimedRow
+from django_flare.store.claim import ClaimedRow as ClaimedRow
 from django_flare.store.claim import claimable_queues as claimable_queues
 from django_flare.store.links import parent_results as parent_results
 from django_flare.store.transactions import in_transaction

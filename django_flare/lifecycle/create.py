@@ -64,7 +64,9 @@ def create(creation: Creation, using: str) -> Created:
 def create_many(rows: Sequence[NewRow], using: str) -> list[Created]:
     """Create parentless jobs, all or none, in order; those with a known key are found instead."""
     if any(row.idempotency_key is not None for row in rows):
-        return in_transaction(partial(_insert_or_find, rows, partial(_insert_plain, using=using), using), using)
+        return in_transaction(
+            partial(_insert_or_find, rows, partial(_insert_plain, using=using), using), using
+        )
     in_transaction(partial(_insert_plain, rows, using), using)
     return [Created(row.public_id, created=True) for row in rows]
 
@@ -172,11 +174,17 @@ def _insert_in_place(creation: Creation, using: str) -> None:
         _insert_plain([row], using)
 
 
-def _place(row: NewRow, when: timedelta | datetime | None, parents: Sequence[ParentRow], now: datetime) -> None:
+def _place(
+    row: NewRow, when: timedelta | datetime | None, parents: Sequence[ParentRow], now: datetime
+) -> None:
     run_at = now if when is None else now + when if isinstance(when, timedelta) else when
     due = run_at <= now
     standing: Standing = stand(parents, due=due)
-    row.state, row.open_parents, row.cancelled_by = standing.state, standing.open_parents, standing.cancelled_by
+    row.state, row.open_parents, row.cancelled_by = (
+        standing.state,
+        standing.open_parents,
+        standing.cancelled_by,
+    )
     row.run_at = None if due or standing.state is JobState.PENDING else run_at
 
 
@@ -192,8 +200,12 @@ def _lock_parents(public_ids: tuple[UUID, ...], using: str) -> tuple[list[Parent
 def _check_bounds(parents: Sequence[ParentRow], using: str) -> None:
     for parent in parents:
         if parent.depth + 1 >= MAX_DEPTH:
-            raise option_error("parents", f"a chain of {parent.depth + 2} jobs, at most {MAX_DEPTH}", "graph_too_large")
+            raise option_error(
+                "parents", f"a chain of {parent.depth + 2} jobs, at most {MAX_DEPTH}", "graph_too_large"
+            )
         if links.count_children(parent.id, MAX_CHILDREN, using) >= MAX_CHILDREN:
             raise option_error(
-                "parents", f"job {parent.public_id} has {MAX_CHILDREN} children, at most {MAX_CHILDREN}", "graph_too_large"
+                "parents",
+                f"job {parent.public_id} has {MAX_CHILDREN} children, at most {MAX_CHILDREN}",
+                "graph_too_large",
             )

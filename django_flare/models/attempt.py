@@ -22,7 +22,9 @@ OUTCOME_LABELS = [
 class Attempt(ReadOnlyModel):
     """One run that did not succeed; the newest 20 of a job are kept."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts", verbose_name=_("job"), db_index=False)
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="attempts", verbose_name=_("job"), db_index=False
+    )
     number = models.PositiveIntegerField(_("number"))
     fence = models.PositiveIntegerField(_("fence"))
     worker_id = ExactCharField(_("worker"), max_length=64, blank=True)
@@ -33,7 +35,7 @@ class Attempt(ReadOnlyModel):
     error_message = models.TextField(_("error message"), blank=True)
     traceback = models.TextField(_("traceback"), blank=True)
 
-    objects: ClassVar[ReadOnlyManager[Attempt]] = ReadOnlyManager()
+    objects = ReadOnlyManager()
 
     class Meta:
         verbose_name = _("attempt")

@@ -17,10 +17,12 @@ class Continuation(ReadOnlyModel):
     parent = models.ForeignKey(
         Job, on_delete=models.CASCADE, related_name="child_links", verbose_name=_("parent"), db_index=False
     )
-    child = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="parent_links", verbose_name=_("child"))
+    child = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="parent_links", verbose_name=_("child")
+    )
     position = models.PositiveSmallIntegerField(_("position"))
 
-    objects: ClassVar[ReadOnlyManager[Continuation]] = ReadOnlyManager()
+    objects = ReadOnlyManager()
 
     class Meta:
         verbose_name = _("continuation")

@@ -22,7 +22,12 @@ class PartialIndex(models.Index):
     """
 
     def __init__(
-        self, *, fields: Sequence[str], name: str, states: Sequence[str], equals: Mapping[str, Any] | None = None
+        self,
+        *,
+        fields: Sequence[str],
+        name: str,
+        states: Sequence[str],
+        equals: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(fields=list(fields), name=name)
         # Plain text, so that a migration stays what it was when the enumeration grows.
@@ -30,7 +35,11 @@ class PartialIndex(models.Index):
         self.equals = dict(equals or {})
 
     def create_sql(
-        self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor, using: str = "", **kwargs: Any
+        self,
+        model: type[models.Model],
+        schema_editor: BaseDatabaseSchemaEditor,
+        using: str = "",
+        **kwargs: Any,
     ) -> Statement:
         return self._plain(schema_editor).create_sql(model, schema_editor, using=using, **kwargs)
 

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from django_flare.models.fields import ExactCharField
+from django_flare.models.fields import DocumentField, ExactCharField
 from django_flare.models.indexes import PartialIndex, UniqueWhereGiven
 from django_flare.models.querysets import ReadOnlyManager, ReadOnlyModel
 from django_flare.states import ENDED, Event, JobState, sources
@@ -64,16 +64,16 @@ class Job(ReadOnlyModel):
     depth = models.PositiveSmallIntegerField(_("depth in its chain"))
     cancelled_by = models.UUIDField(_("cancelled by"), null=True)
 
-    payload = models.JSONField(_("payload"))
+    payload = DocumentField(_("payload"))
     tags = models.JSONField(_("tags"))
     headers = models.JSONField(_("headers"))
     progress = models.FloatField(_("progress"), null=True)
-    result = models.JSONField(_("result"), null=True)
+    result = DocumentField(_("result"), null=True)
     result_error = models.TextField(_("result error"), blank=True)
     error_message = models.TextField(_("error message"), blank=True)
 
     idempotency_scope = ExactCharField(_("idempotency scope"), max_length=100, blank=True)
-    idempotency_key = ExactCharField(_("idempotency key"), max_length=200, null=True)  # noqa: DJ001 - null is "no key"
+    idempotency_key = ExactCharField(_("idempotency key"), max_length=200, null=True)
     fingerprint = models.CharField(_("request fingerprint"), max_length=64, blank=True)
 
     created_at = models.DateTimeField(_("created at"))
@@ -81,7 +81,7 @@ class Job(ReadOnlyModel):
     started_at = models.DateTimeField(_("started at"), null=True)
     completed_at = models.DateTimeField(_("completed at"), null=True)
 
-    objects: ClassVar[ReadOnlyManager[Job]] = ReadOnlyManager()
+    objects = ReadOnlyManager()
 
     if TYPE_CHECKING:
         attempts: models.Manager[Attempt]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -73,5 +73,4 @@ def aware(moment: Any, connection: BaseDatabaseWrapper) -> datetime:
     expression = DatabaseNow()
     for convert in connection.ops.get_db_converters(expression):
         moment = convert(moment, expression, connection)
-    assert isinstance(moment, datetime)
-    return moment
+    return cast("datetime", moment)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Case, F, IntegerField, When
+from django.db.models import Case, F, IntegerField, QuerySet, When
 
+from django_flare.models import Job
 from django_flare.states import Event, JobState, sources
 from django_flare.store.clock import DatabaseNow
 from django_flare.store.rows import jobs, locked
@@ -78,7 +79,7 @@ def promote(ids: list[int], using: str) -> int:
     return rows.update(state=JobState.PENDING, run_at=DatabaseNow(), **_CLEARED)
 
 
-def due_candidates(state: str, using: str) -> Any:
+def due_candidates(state: str, using: str) -> QuerySet[Job]:
     """Return the rows in `state` that wait for their time alone."""
     # Both conditions on the state: the first is the partial index's, the second its leading column.
     return jobs(using).filter(state__in=sorted(sources(Event.DUE)), open_parents=0).filter(state=state)
@@ -93,5 +94,3 @@ def next_due(using: str) -> float | None:
             run_at, now = row
             waits.append((run_at - now).total_seconds())
     return min(waits, default=None)
-
-

@@ -34,7 +34,7 @@ def update_joined(
     records = _RECORDS[connection.vendor](columns)
     changes = ", ".join(f"{_target(connection, name)} = {value}" for name, value in assignments.items())
     if connection.vendor == "mysql":
-        return f"UPDATE {quote(table)} AS job JOIN {records} ON {condition} SET {changes}"
+        return f"UPDATE {quote(table)} AS job JOIN {records} ON {condition} SET {changes}"  # noqa: S608 - names are ours
     return f"UPDATE {quote(table)} AS job SET {changes} FROM {records} WHERE {condition}"  # noqa: S608 - names are ours
 
 

@@ -23,11 +23,27 @@ class Fault(Enum):
 
 _SQLSTATE_CONFLICTS = frozenset({"40001", "40P01", "55P03"})
 _SQLSTATE_OUTAGES = frozenset(
-    {"57P01", "57P02", "57P03", "57P04", "57P05", "57014", "25006", "25P03", "53000", "53100", "53200", "53300", "58030"}
+    {
+        "57P01",
+        "57P02",
+        "57P03",
+        "57P04",
+        "57P05",
+        "57014",
+        "25006",
+        "25P03",
+        "53000",
+        "53100",
+        "53200",
+        "53300",
+        "58030",
+    }
 )
 _MYSQL_CONFLICTS = frozenset({1205, 1213, 1020, 3572})
-_MYSQL_OUTAGES = frozenset({0, 1021, 1037, 1040, 1053, 1114, 1129, 1158, 1159, 1160, 1161, 1203, 1290, 1317, 1836,
-                            1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031})  # fmt: skip
+_MYSQL_OUTAGES = frozenset(
+    {0, 1021, 1037, 1040, 1053, 1114, 1129, 1158, 1159, 1160, 1161, 1203, 1290, 1317, 1836, 1927}
+    | {2002, 2003, 2006, 2013, 2014, 2055, 4031}
+)
 _SQLITE_CONFLICTS = frozenset({5, 6})
 _SQLITE_OUTAGES = frozenset({8, 10, 13, 14})
 
@@ -48,7 +64,9 @@ def classify(error: BaseException) -> Fault:
     return Fault.OUTAGE if isinstance(error, OperationalError | InterfaceError) else Fault.PERMANENT
 
 
-def _by_code(code: object, conflicts: Container[object], outages: Container[object], outage: bool = False) -> Fault:
+def _by_code(
+    code: object, conflicts: Container[object], outages: Container[object], outage: bool = False
+) -> Fault:
     if code in conflicts:
         return Fault.CONFLICT
     return Fault.OUTAGE if outage or code in outages else Fault.PERMANENT

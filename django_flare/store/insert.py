@@ -43,12 +43,17 @@ class NewRow:
     idempotency_key: str | None = None
     fingerprint: str = ""
 
+    @property
+    def rank(self) -> int:
+        """The column behind the priority: larger priorities come first."""
+        return -self.priority
 
-_GIVEN = (
-    "public_id", "state", "queue", "job_type", "rank", "max_attempts", "timeout", "payload", "tags", "headers",
-    "backoff", "parent_count", "open_parents", "depth", "cancelled_by", "idempotency_scope", "idempotency_key",
-    "fingerprint",
-)  # fmt: skip
+
+_GIVEN = [
+    *("public_id", "state", "queue", "job_type", "rank", "max_attempts", "timeout", "payload", "tags"),
+    *("headers", "backoff", "parent_count", "open_parents", "depth", "cancelled_by"),
+    *("idempotency_scope", "idempotency_key", "fingerprint", "run_at"),
+]
 _INITIAL = {
     "attempt": "0",
     "losses": "0",
@@ -59,7 +64,9 @@ _INITIAL = {
     "result_error": "''",
     "error_message": "''",
 }
-_ENGINE_TYPED = {name: Job._meta.get_field(name) for name in ("public_id", "timeout", "cancelled_by", "run_at")}
+_ENGINE_TYPED: dict[str, Any] = {
+    name: Job._meta.get_field(name) for name in ("public_id", "timeout", "cancelled_by", "run_at")
+}
 
 
 def insert_jobs(rows: Sequence[NewRow], using: str) -> None:
@@ -79,30 +86,21 @@ def insert_jobs(rows: Sequence[NewRow], using: str) -> None:
 
 
 def _parameters(row: NewRow, connection: BaseDatabaseWrapper) -> list[Any]:
-    typed = {
-        name: field.get_db_prep_value(value, connection)
-        for name, field in _ENGINE_TYPED.items()
-        if (value := getattr(row, name)) is not None
-    }
-    return [
-        typed["public_id"], row.state.value, row.queue, row.job_type, -row.priority, row.max_attempts,
-        typed["timeout"], row.payload, row.tags, row.headers, row.backoff, row.parent_count, row.open_parents,
-        row.depth, typed.get("cancelled_by"), row.idempotency_scope, row.idempotency_key, row.fingerprint,
-        typed.get("run_at"), row.state in ENDED,
-    ]  # fmt: skip
+    given = [_adapted(name, getattr(row, name), connection) for name in _GIVEN]
+    return [*given, row.state in ENDED]
+
+
+def _adapted(name: str, value: Any, connection: BaseDatabaseWrapper) -> Any:
+    field = _ENGINE_TYPED.get(name)
+    return value if field is None or value is None else field.get_db_prep_value(value, connection)
 
 
 @lru_cache(maxsize=64)
 def _statement(using: str, count: int, now: str) -> str:
     quote = connections[using].ops.quote_name
-    columns = [*_GIVEN, *_INITIAL, "created_at", "run_at", "completed_at"]
-    values = [
-        *["%s"] * len(_GIVEN),
-        *_INITIAL.values(),
-        now,
-        f"COALESCE(%s, {now})",
-        f"CASE WHEN %s THEN {now} END",
-    ]
+    columns = [*_GIVEN, "completed_at", *_INITIAL, "created_at"]
+    given = [f"COALESCE(%s, {now})" if name == "run_at" else "%s" for name in _GIVEN]
+    values = [*given, f"CASE WHEN %s THEN {now} END", *_INITIAL.values(), now]
     names = ", ".join(quote(name) for name in columns)
     row = f"({', '.join(values)})"
     return f"INSERT INTO {quote(Job._meta.db_table)} ({names}) VALUES {', '.join([row] * count)}"  # noqa: S608 - names are ours

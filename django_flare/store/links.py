@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
 from django_flare.models import Continuation, Job
 from django_flare.states import BROKEN, Event, JobState, sources
-from django_flare.store.clock import DatabaseNow, aware, now_sql
+from django_flare.store.clock import DatabaseNow, aware, now_sql, read_now
 from django_flare.store.rows import jobs, links, locked
 
 CHUNK = 500
@@ -61,7 +61,7 @@ def lock_parents(public_ids: Sequence[UUID], using: str) -> tuple[list[ParentRow
     Raw: the ORM spells no share lock.
     """
     connection = connections[using]
-    field = Job._meta.get_field("public_id")
+    field: Any = Job._meta.get_field("public_id")
     ids = [field.get_db_prep_value(public_id, connection) for public_id in public_ids]
     job = connection.ops.quote_name(Job._meta.db_table)
     statement = f"""
@@ -71,8 +71,10 @@ def lock_parents(public_ids: Sequence[UUID], using: str) -> tuple[list[ParentRow
     with connection.cursor() as cursor:
         cursor.execute(statement, ids)
         found = cursor.fetchall()
+    if not found:
+        return [], read_now(using)
     rows = [ParentRow(key, _uuid(uid), state, _uuid(by), depth) for key, uid, state, by, depth, _ in found]
-    return rows, aware(found[0][-1], connection) if found else datetime.min
+    return rows, aware(found[0][-1], connection)
 
 
 # SQLite's transaction is the lock.
@@ -120,7 +122,9 @@ def parents_of(children: Collection[int], using: str) -> list[ParentFact]:
 def parent_results(child: int, using: str) -> tuple[tuple[str, Any], ...]:
     """Return the ids and the results of a child's parents, in the order given."""
     found = links(using).filter(child_id=child).order_by("position")
-    return tuple((str(uid), result) for uid, result in found.values_list("parent__public_id", "parent__result"))
+    return tuple(
+        (str(uid), result) for uid, result in found.values_list("parent__public_id", "parent__result")
+    )
 
 
 def activate(ids: Collection[int], using: str) -> int:
@@ -140,7 +144,7 @@ def cancel_waiting(ids: Collection[int], cause: UUID, using: str) -> int:
     )
 
 
-def _waiting(ids: Collection[int], using: str) -> Any:
+def _waiting(ids: Collection[int], using: str) -> QuerySet[Job]:
     return jobs(using).filter(pk__in=ids, state__in=sources(Event.CASCADE))
 
 

@@ -152,7 +152,9 @@ def write_progress(progress: dict[tuple[int, int], float], using: str) -> None:
 def write_attempts(rows: Sequence[AttemptRow], using: str) -> None:
     """Record runs that did not succeed, and drop what is older than a job's newest 20."""
     made = [
-        Attempt(job_id=row.job, ended_at=DatabaseNow(), **{k: v for k, v in asdict(row).items() if k != "job"})
+        Attempt(
+            job_id=row.job, ended_at=DatabaseNow(), **{k: v for k, v in asdict(row).items() if k != "job"}
+        )
         for row in rows
     ]
     attempts(using).bulk_create(made)

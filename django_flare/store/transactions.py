@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -13,6 +13,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic
 
 from django_flare.store.faults import Fault, classify
+
+# Other engines do without the driver.
+with suppress(ImportError):
+    from psycopg import IsolationLevel
 
 T = TypeVar("T")
 
@@ -70,8 +74,6 @@ def _prepared(connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
 
 @contextmanager
 def _postgresql(connection: Any) -> Iterator[None]:
-    from psycopg import IsolationLevel
-
     driver = connection.connection
     before = driver.isolation_level
     if before is IsolationLevel.READ_COMMITTED:

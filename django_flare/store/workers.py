@@ -16,14 +16,14 @@ from django_flare.store.runs import running
 
 def register(using: str, **columns: Any) -> None:
     """Insert the row that lets a worker claim; times are the database's."""
-    Worker(**columns, started_at=DatabaseNow(), last_beat_at=DatabaseNow()).save(using=using, force_insert=True)
+    Worker(**columns, started_at=DatabaseNow(), last_beat_at=DatabaseNow()).save(
+        using=using, force_insert=True
+    )
 
 
 def beat(worker_id: str, running_count: int, using: str) -> bool:
     """Prove the worker alive; False when its row is gone."""
-    return bool(
-        workers(using).filter(pk=worker_id).update(last_beat_at=DatabaseNow(), running=running_count)
-    )
+    return bool(workers(using).filter(pk=worker_id).update(last_beat_at=DatabaseNow(), running=running_count))
 
 
 def unregister(worker_id: str, using: str) -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_flare.definitions import registry
-from django_flare.lifecycle import claim, finish, housekeeping
+from django_flare.lifecycle import claim, housekeeping
 from django_flare.lifecycle.claim import ClaimedRow, ClaimRequest
 from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
@@ -219,7 +219,7 @@ class Dispatcher(threading.Thread):
         latest = {
             (run.row.id, run.row.fence): run.progress.value
             for run in self.in_hand.values()
-            if run.progress is not None and run.progress.value is not None
+            if run.progress.value is not None
         }
         housekeeping.record_progress(latest, self._using)
 

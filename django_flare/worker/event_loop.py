@@ -45,7 +45,9 @@ class EventLoop:
         if run in self._tasks:
             self._tasks[run].cancel()
 
-    async def _guarded(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> tuple[Any, BaseException | None]:
+    async def _guarded(
+        self, coroutine: Coroutine[Any, Any, Any], run: Run
+    ) -> tuple[Any, BaseException | None]:
         # What leaves a task as SystemExit or KeyboardInterrupt would end the loop for everybody.
         self._tasks[run] = task = asyncio.ensure_future(_in_own_context(coroutine))
         try:

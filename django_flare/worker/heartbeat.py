@@ -74,7 +74,9 @@ class Heartbeat(threading.Thread):
         runs = dict(self._dispatcher.in_hand)
         beat = recovery.beat(self._identity.worker_id, len(runs), self._using)
         if not beat.alive:
-            logger.warning("This worker was taken for dead; dropping its %d runs, going on under a new id", len(runs))
+            logger.warning(
+                "This worker was taken for dead; dropping its %d runs, going on under a new id", len(runs)
+            )
             self._identity.forget()
             self._dispatcher.drop_lease()
             self._identity.register()

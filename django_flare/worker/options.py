@@ -51,7 +51,7 @@ def _queues(value: str | None) -> tuple[str, ...]:
         return ()
     try:
         return tuple(dict.fromkeys(values.queue_name(name.strip()) for name in value.split(",")))
-    except values.ValueProblem as problem:
+    except values.BadValueError as problem:
         raise ValueError(f"--queues: {problem}") from None
 
 

@@ -29,9 +29,6 @@ class EndReason(StrEnum):
 class Run:
     """A claimed job on its way through this worker."""
 
-    __slots__ = ("definition", "duration", "end_reason", "outcome", "progress", "recorded", "row", "started_at", "token",
-                 "uncertain")  # fmt: skip
-
     def __init__(self, row: ClaimedRow, definition: JobDefinition, progressed: Callable[[], object]) -> None:
         self.row = row
         self.definition = definition
@@ -43,22 +40,19 @@ class Run:
         self.recorded: JobState | None = None
         # Whether a commit of the outcome failed in a way that leaves open whether it happened.
         self.uncertain = False
-        # Only a handler that takes the context can look at these.
-        takes_context = definition.takes_context
-        self.token = CancelToken() if takes_context else None
-        self.progress = Progress(progressed) if takes_context else None
+        self.token = CancelToken()
+        self.progress = Progress(progressed)
 
     def tell_to_end(self, reason: EndReason) -> None:
         """Set the handler's token; the first reason stays."""
         if self.end_reason is None:
             self.end_reason = reason
-        if self.token is not None:
-            self.token.set(reason)
+        self.token.set(reason)
 
     def outcome_of(self, event: Event, **details: Any) -> Outcome:
         """Return the outcome of this run under its fence."""
-        progress = self.progress.value if self.progress else None
-        return Outcome(id=self.row.id, fence=self.row.fence, event=event, progress=progress, **details)
+        row = self.row
+        return Outcome(id=row.id, fence=row.fence, event=event, progress=self.progress.value, **details)
 
     @property
     def deadline(self) -> float | None:
@@ -86,7 +80,6 @@ _NO_CONTEXT: Any = None
 
 def _context(run: Run, using: str) -> JobContext:
     row = run.row
-    assert run.token is not None and run.progress is not None
     return JobContext(
         job_id=str(row.public_id),
         job_type=row.job_type,
@@ -147,5 +140,7 @@ def _failed(run: Run, error: BaseException) -> Outcome:
 
 def overrun(run: Run) -> Outcome:
     """Return the outcome of a handler that went on running past its deadline and its grace."""
-    error = JobTimeout(f"the attempt ran longer than its timeout of {run.row.timeout} and did not end when told to")
+    error = JobTimeout(
+        f"the attempt ran longer than its timeout of {run.row.timeout} and did not end when told to"
+    )
     return run.outcome_of(Event.FAIL, failure=describe(error), timed_out=True)

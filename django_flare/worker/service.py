@@ -39,7 +39,9 @@ class WorkerService:
         self._identity = Identity(options, flare_settings().lease)
         kind = waker_for(options.database)
         poll = options.poll_interval or (_WITH_WAKEUPS if kind else _WITHOUT_WAKEUPS)
-        self._dispatcher = Dispatcher(options, self._identity, Outlook(options, poll, has_wakeups=kind is not None))
+        self._dispatcher = Dispatcher(
+            options, self._identity, Outlook(options, poll, has_wakeups=kind is not None)
+        )
         self._heartbeat = Heartbeat(self._dispatcher, self._identity, options.database)
         self._waker: Waker | None = kind(options.database, self._dispatcher.inbox.wake) if kind else None
         self._poll = poll

@@ -64,7 +64,9 @@ class Slot(threading.Thread):
             if run.definition.is_async:
                 self._loop.cancel(run)
             else:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident), ctypes.py_object(JobTimeout))
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self.ident), ctypes.py_object(JobTimeout)
+                )
 
     def abandon(self, run: Run) -> bool:
         """Give up on the thread, which ends after its handler; False when that has just ended."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from django_flare import JobState
@@ -36,11 +35,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Change:
-    """A job that is in another state than before."""
+    """What reading a job again has shown."""
 
     row: Row
     job: WatchedJob
     before: JobState | None
+    reading: Reading
+
+    @property
+    def is_one(self) -> bool:
+        """Tell whether the state is another one than before."""
+        return self.before is not self.reading.state
 
 
 @dataclass
@@ -61,12 +66,15 @@ class Board:
 
     def refresh(self, client: ShopClient) -> list[Change]:
         """Read every job that has not ended; return those that are in another state than before."""
-        return list(self._changes(client))
+        return [change for row in self.rows for change in _refreshed(row, client)]
 
-    def _changes(self, client: ShopClient) -> Iterator[Change]:
-        for row in self.rows:
-            for job in row.jobs:
-                if not job.is_final:
-                    before, job.reading = job.reading, client.read(job.job_id)
-                    if before is None or before.state is not job.reading.state:
-                        yield Change(row, job, before.state if before else None)
+
+def _refreshed(row: Row, client: ShopClient) -> list[Change]:
+    # A continuation is read before its parent, so that it never seems to be the first to move.
+    changes = [_read(row, job, client) for job in reversed(row.jobs) if not job.is_final]
+    return [change for change in reversed(changes) if change.is_one]
+
+
+def _read(row: Row, job: WatchedJob, client: ShopClient) -> Change:
+    before, job.reading = job.reading, client.read(job.job_id)
+    return Change(row, job, before.state if before else None, job.reading)

@@ -29,6 +29,7 @@ def show(board: Board, site: Site) -> None:
     for path, mail in mails:
         print(f"  {path.name}  {mail['Subject']}, to {mail['To']}")
     if mails:
+        print("  The first one:")
         _print_excerpt(mails[0][1].get_content())
     for path in _reports(site):
         text = path.read_text(encoding="utf-8")
@@ -76,6 +77,6 @@ def _reports(site: Site) -> list[Path]:
 def _print_excerpt(text: str) -> None:
     lines = text.strip().splitlines()
     for line in lines[:_EXCERPT_LINES]:
-        print(f"    | {line}")
+        print(f"    | {line}".rstrip())
     if len(lines) > _EXCERPT_LINES:
         print("    | …")

@@ -86,12 +86,7 @@ class Site:
 
     def serve_command(self) -> str:
         """Return the command that starts the server on this database again."""
-        python = Path(sys.executable)
-        command = [
-            short(python) if python.is_relative_to(Path.cwd()) else str(python),
-            "manage.py",
-            "runserver",
-        ]
+        command = [short(Path(sys.executable)), short(ROOT / "manage.py"), "runserver"]
         return shlex.join(["env", f"DATABASE_URL={self._database_url()}", *command])
 
     def _start(self, arguments: list[str], *, debug: bool) -> None:

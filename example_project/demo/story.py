@@ -67,7 +67,7 @@ class Story:
             self._begin()
             self._happen()
         except DemoError as error:
-            raise DemoError(f"{error}\n{self._site.tails()}") from error
+            raise DemoError(f"{error}\n{self._site.tails()}".rstrip()) from error
         finally:
             self._problems = self._site.stop()
         self._end()

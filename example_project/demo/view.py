@@ -19,8 +19,9 @@ _COLOURS = {
     JobState.DEAD_LETTER: "31",
     JobState.CANCELLED: "2",
 }
-_TITLE_WIDTH = 28
-_CELL_WIDTH = 28
+_TROUBLE = (JobState.FAILED, JobState.DEAD_LETTER)
+_TITLE_WIDTH = 24
+_CELL_WIDTH = 27
 _HEADINGS = ("", "job", "its continuation")
 
 
@@ -46,9 +47,7 @@ class Lines:
     def show(self, board: Board, changes: Sequence[Change], seconds: float) -> None:
         """Print what has changed."""
         for change in changes:
-            before = f"{change.before} → " if change.before else ""
-            what = f"{change.row.title}: {change.job.job_type} {before}{_described(change.job)}"
-            print(f"{seconds:5.1f} s  {what}", flush=True)
+            print(f"{seconds:5.1f} s  {_told(change)}", flush=True)
 
 
 class Table:
@@ -90,9 +89,9 @@ def _progress(reading: Reading) -> str:
     return f"{reading.progress:.0%}"
 
 
-def _described(job: WatchedJob) -> str:
-    reading = job.reading
-    if reading is None:
-        return ""
-    attempt = f" (attempt {reading.attempt} of {reading.max_attempts})" if reading.attempt else ""
-    return f"{reading.state}{attempt}" + (f": {reading.error}" if reading.error else "")
+def _told(change: Change) -> str:
+    reading, before = change.reading, f"{change.before} → " if change.before else ""
+    attempt = f" {_attempts(reading)}" if reading.attempt else ""
+    error = f" ({reading.error})" if reading.state in _TROUBLE and reading.error else ""
+    who = f"{change.row.title:<{_TITLE_WIDTH}}{change.job.job_type:<{_CELL_WIDTH}}"
+    return f"{who}{before}{reading.state}{attempt}{error}"

@@ -31,12 +31,33 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--queues", default=_environment("QUEUES"), help="names, comma-separated, in order of preference; default all")
-        add("--concurrency", default=_environment("CONCURRENCY"), help="how many jobs run at a time; default 10")
-        add("--poll-interval", default=_environment("POLL_INTERVAL"), help="seconds between looks when nothing wakes it")
-        add("--burst", action="store_true", default=_is_true(_environment("BURST")), help="exit when nothing is left to run")
+        add(
+            "--queues",
+            default=_environment("QUEUES"),
+            help="names, comma-separated, in order of preference; default all",
+        )
+        add(
+            "--concurrency",
+            default=_environment("CONCURRENCY"),
+            help="how many jobs run at a time; default 10",
+        )
+        add(
+            "--poll-interval",
+            default=_environment("POLL_INTERVAL"),
+            help="seconds between looks when nothing wakes it",
+        )
+        add(
+            "--burst",
+            action="store_true",
+            default=_is_true(_environment("BURST")),
+            help="exit when nothing is left to run",
+        )
         add("--max-jobs", default=_environment("MAX_JOBS"), help="exit after so many attempts")
-        add("--shutdown-timeout", default=_environment("SHUTDOWN_TIMEOUT"), help="seconds that running jobs get; default 30")
+        add(
+            "--shutdown-timeout",
+            default=_environment("SHUTDOWN_TIMEOUT"),
+            help="seconds that running jobs get; default 30",
+        )
         add("--database", default=_environment("DATABASE"), help="alias of the queue's database")
 
     def handle(self, **given: Any) -> None:
@@ -55,7 +76,9 @@ class Command(BaseCommand):
 def _run(options: WorkerOptions) -> None:
     service = WorkerService(options)
     is_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, lambda *_: service.stop()) for number in _SIGNALS} if is_main else {}
+    before = (
+        {number: signal.signal(number, lambda *_: service.stop()) for number in _SIGNALS} if is_main else {}
+    )
     try:
         is_free = service.run()
     finally:
@@ -83,7 +106,11 @@ def _run_reloaded(options: WorkerOptions) -> None:
 
 def _is_started_by_hand() -> bool:
     """Tell whether this is `manage.py flare_worker`: only that can be started again by the reloader."""
-    return len(sys.argv) > 1 and sys.argv[1] == "flare_worker" and threading.current_thread() is threading.main_thread()
+    return (
+        len(sys.argv) > 1
+        and sys.argv[1] == "flare_worker"
+        and threading.current_thread() is threading.main_thread()
+    )
 
 
 def _environment(name: str) -> str | None:
