@@ -14,7 +14,7 @@ from django_flare.lifecycle.finish import Applied, apply_within
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
 from django_flare.store import workers as store
-from django_flare.store.transactions import in_transaction
+from django_flare.store.transactions import in_transaction, statement
 
 _RUNS_AT_ONCE = 500
 
@@ -35,12 +35,9 @@ def register(using: str, **columns: Any) -> None:
 def beat(worker_id: str, running: int, using: str) -> Beat:
     """Prove the worker alive; on `alive` False it must drop every run and register under a new id (F05)."""
 
-    def work() -> Beat:
-        reach("beat.before_write")
-        alive = store.beat(worker_id, running, using)
-        return Beat(alive, store.held_by(worker_id, using) if alive else {})
-
-    return in_transaction(work, using)
+    reach("beat.before_write")
+    alive = statement(partial(store.beat, worker_id, running, using), using)
+    return Beat(alive, store.held_by(worker_id, using) if alive else {})
 
 
 def resign(worker_id: str, using: str) -> None:
@@ -59,6 +56,8 @@ def recover(lease: timedelta, using: str) -> int:
     A worker's row is locked before its runs, so that a late beat waits and then finds the row
     gone (F01, F02). Safe in any number of workers at once: what another has locked is passed over.
     """
+    if not store.lost_workers(lease, using):
+        return 0
     return in_transaction(partial(_recover, lease, using), using)
 
 

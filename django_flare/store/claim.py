@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import Exists, F, QuerySet
+from django.db.models import Exists, ExpressionWrapper, F, QuerySet, TextField
 from django.db.models.functions import Coalesce
 
 from django_flare.models import Job
@@ -20,7 +20,10 @@ _CLAIM_ORDER = ("rank", "run_at", "id")
 
 
 class ClaimedRow(NamedTuple):
-    """Hold what a worker needs of a row to run it, as the row was before the claim."""
+    """Hold what a worker needs of a row to run it, as the row was before the claim.
+
+    `payload` and `tags` are JSON text: what a row holds is parsed where one job alone can fail (F58).
+    """
 
     id: int
     public_id: UUID
@@ -31,11 +34,17 @@ class ClaimedRow(NamedTuple):
     losses: int
     fence: int
     timeout: timedelta
-    payload: Any
-    tags: dict[str, str]
-    headers: dict[str, Any]
+    payload: str
+    tags: str
     created_at: datetime
     parent_count: int
+
+
+_TEXTS = {"payload", "tags"}
+_COLUMNS = [
+    ExpressionWrapper(F(name), output_field=TextField()) if name in _TEXTS else name
+    for name in ClaimedRow._fields
+]
 
 
 def claimable(using: str) -> QuerySet[Job]:
@@ -60,7 +69,7 @@ def lock_claimable(
 
 def _lock(rows: QuerySet[Job], limit: int) -> list[ClaimedRow]:
     found = locked(rows.order_by(*_CLAIM_ORDER), skip=True)
-    return [ClaimedRow._make(row) for row in found.values_list(*ClaimedRow._fields)[:limit]]
+    return [ClaimedRow._make(row) for row in found.values_list(*_COLUMNS)[:limit]]
 
 
 def mark_claimed(ids: list[int], worker_id: str, using: str) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
-from django_flare.models import Worker
+from django_flare.models import Job, Worker
 from django_flare.store.clock import DatabaseNow
 from django_flare.store.rows import locked, workers
 from django_flare.store.runs import running
@@ -37,6 +37,19 @@ def held_by(worker_id: str, using: str) -> dict[int, tuple[int, bool]]:
     return {key: (fence, stop) for key, fence, stop in rows}
 
 
+def lost_workers(lease: timedelta, using: str) -> list[str]:
+    """Return the ids of workers that have not beaten for `lease`, or that hold rows without being registered.
+
+    One statement, since every worker asks at every beat.
+    """
+    late = workers(using).filter(last_beat_at__lt=DatabaseNow() - lease).values_list("pk")
+    return [worker_id for (worker_id,) in late.union(_orphaned(using).values_list("worker_id"))]
+
+
+def _orphaned(using: str) -> QuerySet[Job]:
+    return running(using).filter(~Exists(workers(using).filter(pk=OuterRef("worker_id"))))
+
+
 def lock_vanished(lease: timedelta, using: str) -> list[str]:
     """Lock the rows of workers that have not beaten for `lease`; their beats wait meanwhile."""
     late = workers(using).filter(last_beat_at__lt=DatabaseNow() - lease).order_by("pk")
@@ -51,5 +64,4 @@ def runs_of(worker_ids: Collection[str], limit: int, using: str) -> list[tuple[i
 
 def orphaned_runs(limit: int, using: str) -> list[tuple[int, int]]:
     """Return up to `limit` (key, fence) of running rows whose worker has no row."""
-    registered = Exists(workers(using).filter(pk=OuterRef("worker_id")))
-    return list(running(using).filter(~registered).order_by("pk").values_list("id", "fence")[:limit])
+    return list(_orphaned(using).order_by("pk").values_list("id", "fence")[:limit])

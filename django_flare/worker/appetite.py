@@ -25,6 +25,10 @@ class Appetite:
         """Learn from a finished run that took `duration` seconds."""
         self._mean = duration if self._mean is None else 0.9 * self._mean + 0.1 * duration
 
+    def note_stall(self) -> None:
+        """Learn that runs take longer than they did: fetch nothing ahead until shorter ones have finished."""
+        self._mean = _SHORT
+
     def note_claimed(self, count: int) -> None:
         """Count claimed jobs against `--max-jobs`; negative for those given back unstarted."""
         if self._left is not None:

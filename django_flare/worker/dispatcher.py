@@ -33,7 +33,7 @@ from django_flare.worker.slots import Slots
 logger = logging.getLogger("django_flare.worker")
 
 _PROGRESS_INTERVAL = 0.5
-_STALE_BUFFER = 0.5
+_STALL = 0.5
 _BUSY_ROW_PAUSE = 0.05
 _LONGEST_BACKOFF = 5.0
 _BATCH = 500
@@ -60,7 +60,7 @@ class Dispatcher(threading.Thread):
         self._suspects: deque[Run] = deque()
         self._progress_changed = False
         self._progress_written = 0.0
-        self._last_finish = time.monotonic()
+        self._last_movement = time.monotonic()
         self._failures = 0
         self._stopping = False
 
@@ -76,6 +76,7 @@ class Dispatcher(threading.Thread):
         for run in list(self.in_hand.values()):
             run.tell_to_end(EndReason.SHUTDOWN)
             self._release(run)
+        self.inbox.wake()
 
     def tell_all_to_end(self, reason: EndReason) -> None:
         """Set the tokens of all runs."""
@@ -122,7 +123,7 @@ class Dispatcher(threading.Thread):
     def _receive(self, finished: list[Run]) -> None:
         while finished:
             run = finished.pop()
-            self._last_finish = time.monotonic()
+            self._last_movement = time.monotonic()
             self._appetite.note(run.duration)
             if self.in_hand.get(run.row.id) is not run:
                 reports.lost_lease(run)
@@ -133,7 +134,7 @@ class Dispatcher(threading.Thread):
 
     def _turn(self, woken: bool) -> None:
         """Promote what is due, record all outcomes, claim what there is room for."""
-        if self._stopping or self._is_buffer_stale():
+        if self._stopping or self._is_stalled():
             self._give_back_waiting()
         self._outlook.look(self._using, woken=woken)
         request = self._request()
@@ -158,6 +159,7 @@ class Dispatcher(threading.Thread):
         if request is not None:
             self._outlook.note_claim(full=len(rows) == request.limit, found=bool(rows))
         self._appetite.note_claimed(len(rows))
+        self._last_movement = time.monotonic() if rows else self._last_movement
         for row in rows:
             run = Run(row, self._types[row.job_type], self._note_progress)
             self.in_hand[row.id] = run
@@ -190,14 +192,16 @@ class Dispatcher(threading.Thread):
 
     # Giving back.
 
-    def _is_buffer_stale(self) -> bool:
-        return time.monotonic() - self._last_finish > _STALE_BUFFER
+    def _is_stalled(self) -> bool:
+        return time.monotonic() - self._last_movement > _STALL
 
     def _give_back_waiting(self) -> None:
         waiting = self.slots.take_back()
         if self._stopping:
             waiting += self._suspects
             self._suspects.clear()
+        elif waiting:
+            self._appetite.note_stall()
         for run in waiting:
             self._release(run)
         self._appetite.note_claimed(-len(waiting))
@@ -244,7 +248,7 @@ class Dispatcher(threading.Thread):
 
     def _ride_out(self, error: Exception | None) -> None:
         """Keep everything, get a new connection, and let the pause grow while it lasts (F33)."""
-        for key in self._unwritten:
+        for key in list(self._unwritten):
             if key in self.in_hand:
                 self.in_hand[key].uncertain = True
         self._failures = min(self._failures + 1, 10)

@@ -10,7 +10,7 @@ from django_flare.states import JobState
 from django_flare.worker.options import WorkerOptions
 
 _NAMES_LAST = 1.0
-_DUE_LASTS = 5.0
+_DUE_LASTS = 10.0
 _DUE_PAUSE = 0.05
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -87,7 +88,7 @@ def _context(run: Run, using: str) -> JobContext:
         attempt_number=row.attempt,
         max_attempts=row.max_attempts,
         created_at=row.created_at,
-        tags=row.tags,
+        tags=json.loads(row.tags),
         parents=parent_results(row.id, using) if row.parent_count else (),
         _token=run.token,
         _progress=run.progress,

@@ -80,7 +80,7 @@ class Slot(threading.Thread):
         run.start()
         outcome = self._perform(run)
         if self._leave():
-            clean_connections(run.row.job_type)
+            _clean_up_after(run)
             run.finish(outcome)
             self._done(run)
 
@@ -112,6 +112,15 @@ class Slot(threading.Thread):
             except JobTimeout:
                 continue
             return not self._abandoned
+
+
+def _clean_up_after(run: Run) -> None:
+    try:
+        clean_connections(run.row.job_type)
+    except Exception:
+        # A slot must not end by what a handler left behind.
+        logger.exception("Cleaning the connections after %s failed", run.row.job_type)
+        drop_connections()
 
 
 def _breathe() -> None:

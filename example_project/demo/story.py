@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import signal
 import sys
 import time
@@ -36,6 +37,9 @@ def main() -> int:
     """Run the demo; 0 if all went as expected, 1 if not, 128 and the signal's number when stopped by one."""
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _leave)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Seen at once also in a file, and in any encoding.
+        sys.stdout.reconfigure(line_buffering=True, errors="replace")
     try:
         Story(Site(chosen_folder())).tell()
     except DemoError as error:
@@ -73,13 +77,11 @@ class Story:
         self._end()
 
     def _begin(self) -> None:
-        print(f"Preparing a shop in {short(self._site.folder)} …", flush=True)
+        print(f"Preparing a shop in {short(self._site.folder)} …")
         self._site.prepare()
         self._site.start()
         address = f"http://127.0.0.1:{self._site.port}"
-        print(
-            f"Server on {address}, admin on {address}/admin/ (user {USER}, password {PASSWORD})", flush=True
-        )
+        print(f"Server on {address}, admin on {address}/admin/ (user {USER}, password {PASSWORD})")
 
     def _happen(self) -> None:
         client = self._site.client
@@ -89,7 +91,7 @@ class Story:
                 self._place(order)
         self._add_report("report in 6 s", _REPORT_AFTER, JobState.SUCCEEDED)
         tomorrow = self._add_report("report tomorrow", timedelta(days=1), JobState.CANCELLED)
-        print(f"{len(self._board.rows) - 2} orders placed, 2 reports scheduled.\n", flush=True)
+        print(f"{len(self._board.rows) - 2} orders placed, 2 reports scheduled.\n")
         self._view = choose_view(len(self._board.rows))
         self._watch(lambda: self._seconds > 2 and tomorrow.reading is not None)
         client.cancel(tomorrow.job_id)

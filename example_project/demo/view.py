@@ -47,7 +47,7 @@ class Lines:
     def show(self, board: Board, changes: Sequence[Change], seconds: float) -> None:
         """Print what has changed."""
         for change in changes:
-            print(f"{seconds:5.1f} s  {_told(change)}", flush=True)
+            print(f"{seconds:5.1f} s  {_told(change)}")
 
 
 class Table:

@@ -36,7 +36,7 @@ def json_view(view: JsonView) -> JsonView:
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
         try:
             return view(request, *args, **kwargs)
-        except (BadRequestError, FlareOptionError) as error:
+        except BadRequestError as error:
             return failure(400, str(error))
         except Order.DoesNotExist:
             return failure(404, "No such order")
@@ -105,7 +105,11 @@ def schedule_report(request: HttpRequest) -> JsonResponse:
     form = ReportForm(read_object(request))
     if not form.is_valid():
         raise BadRequestError(problems(form))
-    job_id = jobs.schedule(GenerateReport, when=form.cleaned_data["run_at"])
+    try:
+        job_id = jobs.schedule(GenerateReport, when=form.cleaned_data["run_at"])
+    except FlareOptionError as error:
+        # A time more than ten years ahead.
+        raise BadRequestError(f"run_at: {error}") from None
     return JsonResponse({"job_id": job_id}, status=202)
 
 

@@ -4,6 +4,7 @@ The table of the specification stands here once more, by hand: what it allows mu
 that goes with it, what it does not name must leave the row untouched.
 """
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from django_flare.models import Attempt
 from django_flare.states import TRANSITIONS, Event
 from tests.clock import START
 from tests.support import USING, Driver, columns, force, make_job, row, state, states
-from tests.testapp.jobs import once
+from tests.testapp.jobs import configured, once
 
 pytestmark = pytest.mark.django_db
 
@@ -269,8 +270,6 @@ def test_success_writes_result_and_progress_and_clears_the_error(driver):
 
 @pytest.mark.parametrize("text", ["null", "[]", "0", '"ä\\n\\"q\\" \\\\ 💥"', '{"a":[1,2.5,null,true]}'])
 def test_any_json_value_is_kept_as_the_result(text, driver):
-    import json
-
     job = make_job()
     driver.succeed(job, text)
     assert jobs.get_status(job).result == json.loads(text)
@@ -304,8 +303,6 @@ def test_a_failure_waits_for_the_backoff(driver, clock):
 
 
 def test_the_job_types_own_backoff_is_used(driver, clock):
-    from tests.testapp.jobs import configured
-
     job = make_job(configured)
     for expected in (1, 2, 4, 8, 8):
         driver.fail(job)

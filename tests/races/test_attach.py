@@ -1,7 +1,6 @@
 """A child attached at the very moment at which its parents end."""
 
 import random
-import threading
 from functools import partial
 
 import pytest
@@ -10,7 +9,6 @@ from django.db import transaction
 from django_flare import JobState, jobs
 from django_flare.lifecycle.claim import take_turn
 from django_flare.models import Continuation, Job
-from django_flare.states import FINAL
 from tests.races.support import (
     USING,
     Crash,
@@ -28,7 +26,6 @@ from tests.races.support import (
     request,
     row,
     state,
-    states,
     stop_here,
     succeeded,
     work,
@@ -212,7 +209,8 @@ class TestCallersThatHoldLocks:
         turn.result()
         if not is_serial():
             assert apply(outcomes[0]).states == {claimed.id: JobState.SUCCEEDED}
-        assert (state(held), state(child)) == (JobState.SUCCEEDED, JobState.PENDING)
+        assert state(held) == JobState.SUCCEEDED
+        assert state(child) == (JobState.PROCESSING if is_serial() else JobState.PENDING)
         assert_graph_is_settled()
 
     @pytest.mark.parametrize("end", [succeeded, failed], ids=["succeeds", "dies"])
@@ -348,25 +346,40 @@ class TestSeveralParents:
         assert_graph_is_settled()
 
     def test_a_batch_finish_and_an_attacher_that_need_each_others_rows_both_succeed(self, stage):
-        """F20: the batch holds a parent and wants a waiting child; the attacher holds that child and wants the parent."""
-        (first, first_claimed), (second, second_claimed) = running_several(2)
+        """F20: the batch holds two jobs and wants the first one's child, which an attacher holds that waits for the second."""
+        first, first_claimed = running()
         middle = jobs.continue_with(first, work)
+        last, last_claimed = running()  # its id is the greatest, so the attacher has locked `middle` before it
         finisher = stage.start(
-            partial(apply, succeeded(first_claimed), succeeded(second_claimed)), pause_at="finish.before_write"
+            partial(apply, succeeded(first_claimed), succeeded(last_claimed)), pause_at="finish.before_write"
         )
-        # Both parents by callers' ids: the running one has the smaller id, so take a younger running one too.
-        younger, younger_claimed = None, None
-        del younger, younger_claimed
-        attacher = stage.start(partial(jobs.continue_with, [middle, second], work))
+        attacher = stage.start(partial(jobs.continue_with, [middle, last], work))
         assert attacher.ends_or_blocks() == "blocked"
         finisher.go_on()
         applied = finisher.result()
         leaf = attacher.result()
         apply_until_recorded(*applied.busy)
-        assert (state(first), state(second), state(middle), state(leaf)) == (
-            "succeeded",
-            "succeeded",
-            "pending",
-            "scheduled",
+        assert [state(each) for each in (first, last, middle)] == ["succeeded", "succeeded", "pending"]
+        assert (state(leaf), row(leaf).open_parents) == (JobState.SCHEDULED, 1)
+        assert_graph_is_settled()
+
+    def test_a_caller_whose_transaction_attaches_is_no_victim_of_a_batch_finish(self, stage):
+        """F20: the same inside the caller's transaction, where nobody can repeat it for him."""
+        first, first_claimed = running()
+        middle = jobs.continue_with(first, work)
+        last, last_claimed = running()
+
+        def attach():
+            with transaction.atomic():
+                return jobs.continue_with([middle, last], work)
+
+        finisher = stage.start(
+            partial(apply, succeeded(first_claimed), succeeded(last_claimed)), pause_at="finish.before_write"
         )
+        attacher = stage.start(attach)
+        assert attacher.ends_or_blocks() == "blocked"
+        finisher.go_on()
+        applied = finisher.result()
+        assert attacher.error() is None
+        apply_until_recorded(*applied.busy)
         assert_graph_is_settled()

@@ -67,7 +67,8 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from None
         _ensure_logging()
         activate_from_environment()
-        if settings.DEBUG and not options.burst and _is_started_by_hand():
+        ends_by_itself = options.burst or options.max_jobs is not None
+        if settings.DEBUG and not ends_by_itself and _is_started_by_hand():
             autoreload.run_with_reloader(_run_reloaded, options)
         else:
             _run(options)

@@ -1,0 +1,337 @@
+"""Workers that register, beat, resign and vanish (spec, sections 6 and 8; F01, F02, F05, F06, F55)."""
+
+from datetime import timedelta
+
+import pytest
+
+from django_flare import JobState, jobs
+from django_flare.lifecycle import finish, recovery
+from django_flare.lifecycle.outcomes import Outcome
+from django_flare.models import Attempt, Worker
+from django_flare.states import AttemptOutcome, Event
+from tests.support import USING, Driver, columns, force, make_job, row, state, states
+from tests.testapp.jobs import once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PENDING, SCHEDULED, PROCESSING, SUCCEEDED, FAILED, CANCELLED, DEAD_LETTER = JobState
+LEASE = timedelta(seconds=30)
+
+
+@pytest.fixture
+def driver(clock):
+    return Driver("wrk_first")
+
+
+@pytest.fixture
+def other(clock):
+    return Driver("wrk_other")
+
+
+def beat(driver, running=0):
+    return recovery.beat(driver.worker_id, running, USING)
+
+
+def recover():
+    return recovery.recover(LEASE, USING)
+
+
+def registered():
+    return set(Worker.objects.values_list("pk", flat=True))
+
+
+def test_a_registration_is_timed_by_the_database(driver, clock):
+    worker = Worker.objects.get()
+    assert (worker.pk, worker.started_at, worker.last_beat_at) == ("wrk_first", clock.now, clock.now)
+
+
+def test_one_id_registers_once(driver):
+    from django.db import IntegrityError
+
+    with pytest.raises(IntegrityError):
+        driver.register()
+
+
+def test_only_a_registered_worker_claims(clock):
+    job = make_job()
+    stranger = Driver(registered=False)
+    assert stranger.claim() == []
+    assert state(job) is PENDING
+
+
+def test_a_worker_claims_only_types_that_it_knows(driver):
+    """F55: an unknown type is left alone."""
+    unknown, known = make_job(once, queue="q"), make_job(queue="q")
+    claimed = driver.claim("q", known_types=["tests.testapp.jobs.plain"])
+    assert [str(run.public_id) for run in claimed] == [known]
+    assert (state(unknown), row(unknown).attempt) == (PENDING, 0)
+
+
+def test_unknown_types_in_front_do_not_starve_what_is_behind_them(driver):
+    """F59: more of them than one claim takes."""
+    jobs.enqueue_many(once, [{}] * 60, queue="q", priority=10)
+    known = make_job(queue="q")
+    claimed = driver.claim("q", limit=5, known_types=["tests.testapp.jobs.plain"])
+    assert [str(run.public_id) for run in claimed] == [known]
+
+
+def test_queues_are_served_in_the_order_given(driver):
+    low, high = make_job(queue="low", priority=100), make_job(queue="high")
+    claimed = driver.claim("high", "low", limit=1)
+    assert [str(run.public_id) for run in claimed] == [high]
+    assert [str(run.public_id) for run in driver.claim("high", "low")] == [low]
+
+
+def test_within_a_queue_priority_comes_before_age(driver, clock):
+    old = make_job(queue="q")
+    clock.advance(1)
+    urgent, new, last = make_job(queue="q", priority=1), make_job(queue="q"), make_job(queue="q", priority=-1)
+    assert [str(run.public_id) for run in driver.claim("q")] == [urgent, old, new, last]
+
+
+def test_a_claim_takes_no_more_than_it_asked_for(driver):
+    """F10."""
+    jobs.enqueue_many(once, [{}] * 20, queue="a")
+    jobs.enqueue_many(once, [{}] * 20, queue="b")
+    assert len(driver.claim("a", "b", limit=7)) == 7
+    assert len(driver.claim("a", "b", limit=20)) == 20
+    assert len(driver.claim("a", "b", limit=20)) == 13
+    assert len(driver.claim("a", "b", limit=20)) == 0
+
+
+def test_a_gated_job_is_not_claimed(driver):
+    job = make_job()
+    force(job, gated=True)
+    assert driver.claim(row(job).queue) == []
+
+
+def test_a_claim_tells_all_that_a_run_needs(driver, clock):
+    job = make_job(
+        payload={"a": [1]}, queue="q", tags={"k": "v"}, max_attempts=4, timeout=timedelta(seconds=90)
+    )
+    (run,) = driver.claim("q")
+    assert (str(run.public_id), run.queue, run.job_type) == (job, "q", "tests.testapp.jobs.plain")
+    assert (run.attempt, run.max_attempts, run.fence, run.losses) == (1, 4, 1, 0)
+    assert (run.payload, run.tags, run.timeout) == ({"a": [1]}, {"k": "v"}, timedelta(seconds=90))
+    assert (run.created_at, run.parent_count) == (clock.now, 0)
+
+
+def test_a_beat_proves_the_worker_alive(driver, clock):
+    for _ in range(10):
+        clock.advance(20)
+        assert beat(driver).alive
+        assert recover() == 0
+    assert registered() == {"wrk_first"}
+
+
+def test_a_beat_tells_what_is_held_and_what_should_stop(driver):
+    kept, stopped = make_job(), make_job()
+    runs = [driver.start(job) for job in (kept, stopped)]
+    force(stopped, stop_requested=True)
+    found = beat(driver, running=2)
+    assert found.held == {runs[0].id: (runs[0].fence, False), runs[1].id: (runs[1].fence, True)}
+    assert Worker.objects.get().running == 2
+
+
+def test_a_beat_that_finds_no_row_says_so(driver):
+    """F05."""
+    driver.start(make_job())
+    Worker.objects.all().delete()
+    found = beat(driver)
+    assert (found.alive, found.held) == (False, {})
+
+
+@pytest.mark.parametrize(("silence", "lost"), [(29.9, 0), (30, 0), (30.1, 1)])
+def test_a_worker_is_lost_once_its_beat_is_older_than_the_lease(silence, lost, driver, clock):
+    job = make_job()
+    driver.start(job)
+    clock.advance(silence)
+    assert recover() == lost
+    assert state(job) is (PENDING if lost else PROCESSING)
+
+
+def test_a_lost_run_gives_its_attempt_back(driver, clock):
+    job = make_job()
+    driver.fail(job)
+    jobs.retry(job)
+    driver.start(job)
+    clock.advance(31)
+    assert recover() == 1
+    found = row(job)
+    assert (found.attempt, found.losses, found.fence, found.run_at) == (1, 1, 2, clock.now)
+    assert found.error_message == "ValueError: boom"
+    assert registered() == set()
+
+
+def test_the_third_loss_is_the_dead_letter(clock):
+    """F45."""
+    job = make_job(max_attempts=100)
+    for losses in (1, 2, 3):
+        assert state(job) is PENDING
+        Driver().start(job)
+        clock.advance(31)
+        assert recover() == 1
+        assert row(job).losses == losses
+    assert state(job) is DEAD_LETTER
+    assert row(job).error_message.startswith("worker_lost")
+    assert [record.outcome for record in row(job).attempts.all()] == [AttemptOutcome.LOST] * 3
+
+
+def test_the_first_loss_of_a_single_attempt_is_the_dead_letter(driver, clock):
+    job = make_job(once)
+    driver.start(job)
+    clock.advance(31)
+    recover()
+    assert state(job) is DEAD_LETTER
+    assert row(job).error_message.startswith("worker_lost")
+
+
+def test_the_losses_are_the_jobs_own_whoever_lost_it(clock):
+    job = make_job()
+    for _ in range(2):
+        Driver().start(job)
+        clock.advance(31)
+        recover()
+    Driver().succeed(job)
+    assert (state(job), row(job).losses) == (SUCCEEDED, 2)
+
+
+def test_the_runs_of_a_living_worker_stay(driver, other, clock):
+    mine, theirs = make_job(), make_job()
+    driver.start(mine)
+    other.start(theirs)
+    clock.advance(31)
+    beat(other)
+    assert recover() == 1
+    assert states(mine, theirs) == [PENDING, PROCESSING]
+    assert registered() == {"wrk_other"}
+
+
+def test_a_recovery_runs_once_however_often_it_is_called(driver, clock):
+    """F01: nothing is appended the second time."""
+    job = make_job()
+    driver.start(job)
+    clock.advance(31)
+    assert [recover(), recover(), recover()] == [1, 0, 0]
+    assert (row(job).losses, Attempt.objects.count()) == (1, 1)
+
+
+def test_a_run_whose_worker_has_no_row_is_an_orphan(driver, clock):
+    job = make_job()
+    driver.start(job)
+    Worker.objects.all().delete()
+    assert recover() == 1
+    assert (state(job), row(job).losses) == (PENDING, 1)
+
+
+def test_a_worker_that_was_only_slow_is_refused(driver, other, clock):
+    """F02: its outcomes change nothing, in whatever state the job is by then."""
+    job = make_job()
+    zombie = driver.start(job)
+    clock.advance(31)
+    beat(other)
+    recover()
+    for prepare in (lambda: None, lambda: other.start(job), lambda: other.succeed(job)):
+        prepare()
+        before = columns(job)
+        applied = finish.apply([Outcome(id=zombie.id, fence=zombie.fence, event=Event.SUCCEED)], USING)
+        assert (applied.states, len(applied.refused)) == ({}, 1)
+        assert columns(job) == before
+    assert not beat(driver).alive
+
+
+def test_an_outcome_that_came_before_the_recovery_stands(driver, clock):
+    """F01, the mirrored order."""
+    job = make_job()
+    driver.start(job)
+    clock.advance(31)
+    driver.succeed(job)
+    assert recover() == 0
+    assert (state(job), Attempt.objects.count()) == (SUCCEEDED, 0)
+
+
+def test_one_flush_tells_the_accepted_from_the_refused(driver, clock):
+    good, gone = make_job(), make_job()
+    outcomes = [driver.outcome(job, Event.SUCCEED) for job in (gone, good)]
+    force(gone, fence=99)
+    applied = finish.apply(outcomes, USING)
+    assert list(applied.states.values()) == [SUCCEEDED]
+    assert applied.refused == outcomes[:1]
+    assert states(gone, good) == [PROCESSING, SUCCEEDED]
+
+
+def test_an_outcome_for_a_row_that_is_gone_is_refused(driver):
+    job = make_job()
+    outcome = driver.outcome(job, Event.SUCCEED)
+    applied = finish.apply([Outcome(id=10**9, fence=1, event=Event.SUCCEED), outcome], USING)
+    assert (len(applied.states), len(applied.refused), applied.busy) == (1, 1, [])
+
+
+def test_a_loss_that_kills_cancels_the_children(driver, clock):
+    job = make_job(once)
+    child = make_job(parents=job)
+    driver.start(job)
+    clock.advance(31)
+    recover()
+    assert (state(child), jobs.get_status(child).cancelled_by) == (CANCELLED, job)
+
+
+def test_many_runs_of_a_vanished_worker_are_taken_back_in_turns(driver, clock):
+    jobs.enqueue_many("tests.testapp.jobs.plain", [{}] * 1_100, queue="many")
+    assert len(driver.claim("many", limit=2_000)) == 1_100
+    clock.advance(31)
+    recovered = []
+    while found := recover():
+        recovered.append(found)
+    assert sum(recovered) == 1_100
+    assert registered() == set()
+    assert set(jobs.list_jobs(queue="many", limit=100).jobs[0].as_dict()) >= {"id"}
+    assert not jobs.list_jobs(queue="many", state=PROCESSING).jobs
+
+
+# Resigning
+
+
+def test_a_worker_that_resigns_burns_no_attempt(driver):
+    job = make_job(once)
+    driver.start(job)
+    recovery.resign(driver.worker_id, USING)
+    found = row(job)
+    assert (state(job), found.attempt, found.losses) == (PENDING, 0, 0)
+    assert registered() == set()
+    assert not Attempt.objects.exists()
+
+
+def test_resigning_leaves_others_runs_alone(driver, other):
+    job = make_job()
+    other.start(job)
+    recovery.resign(driver.worker_id, USING)
+    assert state(job) is PROCESSING
+
+
+def test_who_resigned_claims_nothing_more(driver):
+    make_job()
+    recovery.resign(driver.worker_id, USING)
+    assert driver.claim() == []
+
+
+def test_resigning_twice_is_harmless(driver):
+    recovery.resign(driver.worker_id, USING)
+    recovery.resign(driver.worker_id, USING)
+
+
+def test_a_run_that_should_stop_is_cancelled_by_the_resignation(driver):
+    job = make_job()
+    driver.request_stop(job)
+    recovery.resign(driver.worker_id, USING)
+    assert state(job) is CANCELLED
+
+
+def test_a_clean_stop_with_many_runs_burns_no_attempt(driver, clock):
+    """Promise 6; more runs than one turn takes back."""
+    jobs.enqueue_many(once, [{}] * 600, queue="many")
+    driver.claim("many", limit=600)
+    recovery.resign(driver.worker_id, USING)
+    recover()
+    assert not jobs.list_jobs(state=[DEAD_LETTER, PROCESSING]).jobs
+    assert not Attempt.objects.exists()
