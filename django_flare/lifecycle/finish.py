@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 
+from django.db import DatabaseError
+
 from django_flare.failpoints import reach
 from django_flare.lifecycle.continuations import settle_children
+from django_flare.lifecycle.failures import Failure
 from django_flare.lifecycle.outcomes import Decision, Outcome, decide
-from django_flare.states import FINAL, JobState
+from django_flare.states import FINAL, Event, JobState
 from django_flare.store import runs
+from django_flare.store.faults import is_passing
 from django_flare.store.transactions import in_transaction, transaction
+
+logger = logging.getLogger("django_flare.lifecycle")
 
 
 class LeaseLostError(Exception):
@@ -35,6 +42,35 @@ class Applied:
 def apply(outcomes: Sequence[Outcome], using: str, *, wait: bool = False) -> Applied:
     """Record `outcomes` in one transaction; pass over rows that others have locked unless `wait`."""
     return in_transaction(partial(apply_within, outcomes, using, wait=wait), using)
+
+
+def apply_each(outcomes: Sequence[Outcome], using: str) -> Applied:
+    """Record `outcomes` one by one, after they failed together: one bad outcome may not hold up the others.
+
+    The one that the database refuses for what it says fails its attempt instead (F52, F58).
+    """
+    total = Applied()
+    for outcome in outcomes:
+        applied = _apply_or_fail(outcome, using)
+        total.states |= applied.states
+        total.busy += applied.busy
+        total.refused += applied.refused
+    return total
+
+
+def _apply_or_fail(outcome: Outcome, using: str) -> Applied:
+    try:
+        return apply([outcome], using)
+    except DatabaseError as error:
+        if is_passing(error):
+            raise
+        logger.exception("The outcome of job %d was refused by the database", outcome.id)
+    return apply(
+        [Outcome(id=outcome.id, fence=outcome.fence, event=Event.FAIL, failure=_UNRECORDABLE)], using
+    )
+
+
+_UNRECORDABLE = Failure("", "the outcome could not be recorded; the worker's log says why", "")
 
 
 def apply_within(outcomes: Sequence[Outcome], using: str, *, wait: bool = False) -> Applied:

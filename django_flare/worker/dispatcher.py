@@ -15,11 +15,12 @@ from collections import deque
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_flare.definitions import registry
-from django_flare.lifecycle import claim, housekeeping
+from django_flare.lifecycle import claim, finish, housekeeping
 from django_flare.lifecycle.claim import ClaimedRow, ClaimRequest
 from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
+from django_flare.store.faults import is_passing
 from django_flare.worker import reports
 from django_flare.worker.appetite import Appetite
 from django_flare.worker.connections import drop_connection
@@ -140,11 +141,20 @@ class Dispatcher(threading.Thread):
         request = self._request()
         outcomes = list(self._unwritten.values())[:_BATCH]
         if outcomes or request:
-            turn = claim.take_turn(outcomes, request, self._using)
-            self._accept(turn.claimed, request)
-            self._conclude(turn.applied)
+            self._exchange(outcomes, request)
         self._run_suspects()
         self._write_progress()
+
+    def _exchange(self, outcomes: list[Outcome], request: ClaimRequest | None) -> None:
+        try:
+            turn = claim.take_turn(outcomes, request, self._using)
+        except DatabaseError as error:
+            if is_passing(error) or not outcomes:
+                raise
+            self._conclude(finish.apply_each(outcomes, self._using))
+        else:
+            self._accept(turn.claimed, request)
+            self._conclude(turn.applied)
 
     def _request(self) -> ClaimRequest | None:
         if self._stopping or self._suspects or not self._identity.may_claim:

@@ -48,7 +48,7 @@ class Runner:
         call = async_to_sync(run.definition.call) if run.definition.is_async else run.definition.call
         try:
             outcome = success(run, call(*run.arguments("default")))
-        except BaseException as error:  # noqa: BLE001 - as the worker does
+        except BaseException as error:
             outcome = failure(run, error)
         finish.apply([outcome], "default")
         return run

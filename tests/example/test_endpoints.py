@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -11,10 +10,21 @@ from django_flare import JobState, jobs
 from django_flare.models import Job
 from example_project.shop.models import Order, PaymentBehaviour
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("example_project.shop.urls")]
+pytestmark = pytest.mark.django_db
 
 ORDER = {"email": "ada@example.com", "product": "tea", "quantity": 2}
-UNKNOWN = [str(uuid4()), "none", "x" * 300, "%00"]
+UNKNOWN = [
+    pytest.param("01900000-0000-7000-8000-000000000000", id="a UUID"),
+    pytest.param("none", id="a word"),
+    pytest.param("x" * 300, id="too long"),
+    pytest.param("%00", id="NUL"),
+]
+
+
+@pytest.fixture(autouse=True)
+def urls(settings):
+    # The project's own URLs have the admin too, which these tests do without.
+    settings.ROOT_URLCONF = "example_project.shop.urls"
 
 
 @pytest.fixture
