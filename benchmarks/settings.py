@@ -1,24 +1,33 @@
-"""Settings of the measured project: what the documentation recommends for each database, nothing tuned."""
+"""The measured project: defaults everywhere, and for SQLite what the documentation recommends."""
 
 import os
+from typing import Any
 
 import environ
 
-import django_flare.env
-from benchmarks import queues
-from example_project.settings import database
+from benchmarks.queues import QUEUES
 
-QUEUE = queues.named(os.environ.get("BENCHMARKS_QUEUE", "django_flare"))
 
-SECRET_KEY = "benchmarks"
+def database(url: str) -> dict[str, Any]:
+    """Return Django's configuration of the database at `url`."""
+    found: dict[str, Any] = environ.Env.db_url_config(url)
+    if found["ENGINE"].endswith("sqlite3"):
+        init = "PRAGMA journal_mode = WAL"
+        found["OPTIONS"] = {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": init}
+    if found["ENGINE"].endswith("mysql"):
+        import pymysql  # noqa: PLC0415 - needed on this database alone
+
+        pymysql.install_as_MySQLdb()
+    return found
+
+
+QUEUE = QUEUES[os.environ.get("BENCHMARKS_QUEUE", "django_flare")]
+
+SECRET_KEY = "only-for-benchmarks"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = [
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "benchmarks",
-    *QUEUE.apps,
-]
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "benchmarks", *QUEUE.apps]
 DATABASES = {
-    "default": database(environ.Env.db_url_config(os.environ.get("BENCHMARKS_URL", "sqlite:///:memory:")))
+    "default": {**database(os.environ.get("BENCHMARKS_URL", "sqlite://:memory:")), **QUEUE.connection}
 }
+globals().update(QUEUE.settings)

@@ -29,9 +29,8 @@ class Failure:
 
 def describe(error: BaseException) -> Failure:
     """Return `error` as text that every database takes; never raises."""
-    kind = type(error)
     return Failure(
-        error_class=printable(f"{kind.__module__}.{kind.__qualname__}")[:_CLASS_CHARACTERS],
+        error_class=printable(_class_name(type(error)))[:_CLASS_CHARACTERS],
         message=cut(_message(error), MESSAGE_BYTES),
         traceback=cut(_trace(error), TRACEBACK_BYTES),
     )
@@ -47,17 +46,25 @@ def cut(text: str, limit: int) -> str:
     raw = printable(text).encode()
     if len(raw) <= limit:
         return raw.decode()
-    mark = _MARK.format(len(raw) - limit)
-    room = limit - len(mark.encode()) - 8
-    head = raw[: room // 2].decode(errors="ignore")
-    tail = raw[-(room // 2) :].decode(errors="ignore")
-    return head + mark + tail
+    # The longest mark is reserved; how much is left out is known only after the cut.
+    half = (limit - len(_MARK.format(len(raw)).encode())) // 2
+    head = raw[:half].decode(errors="ignore")
+    tail = raw[-half:].decode(errors="ignore")
+    return head + _MARK.format(len(raw) - len(head.encode()) - len(tail.encode())) + tail
+
+
+def _class_name(kind: type[BaseException]) -> str:
+    # A metaclass is user code as well.
+    try:
+        return f"{kind.__module__}.{kind.__qualname__}"
+    except BaseException:
+        return "BaseException"
 
 
 def _message(error: BaseException) -> str:
-    # User code: __str__ may raise anything, or return what is no string.
+    # User code: __str__ may raise anything, or return what is no string, or a string of its own kind.
     try:
-        return str(error)
+        return str.__str__(str(error))
     except BaseException:
         return _UNPRINTABLE
 

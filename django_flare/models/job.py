@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -12,10 +12,6 @@ from django_flare.models.fields import DocumentField, ExactCharField
 from django_flare.models.indexes import PartialIndex, UniqueWhereGiven
 from django_flare.models.querysets import ReadOnlyManager, ReadOnlyModel
 from django_flare.states import ENDED, Event, JobState, sources
-
-if TYPE_CHECKING:
-    from django_flare.models.attempt import Attempt
-    from django_flare.models.continuation import Continuation
 
 STATE_LABELS = [
     (JobState.PENDING.value, _("Pending")),
@@ -82,11 +78,6 @@ class Job(ReadOnlyModel):
     completed_at = models.DateTimeField(_("completed at"), null=True)
 
     objects = ReadOnlyManager()
-
-    if TYPE_CHECKING:
-        attempts: models.Manager[Attempt]
-        parent_links: models.Manager[Continuation]
-        child_links: models.Manager[Continuation]
 
     class Meta:
         verbose_name = _("job")

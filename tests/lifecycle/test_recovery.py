@@ -1,8 +1,10 @@
 """Workers that register, beat, resign and vanish (spec, sections 6 and 8; F01, F02, F05, F06, F55)."""
 
+import json
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError
 
 from django_flare import JobState, jobs
 from django_flare.lifecycle import finish, recovery
@@ -46,8 +48,6 @@ def test_a_registration_is_timed_by_the_database(driver, clock):
 
 
 def test_one_id_registers_once(driver):
-    from django.db import IntegrityError
-
     with pytest.raises(IntegrityError):
         driver.register()
 
@@ -112,7 +112,7 @@ def test_a_claim_tells_all_that_a_run_needs(driver, clock):
     (run,) = driver.claim("q")
     assert (str(run.public_id), run.queue, run.job_type) == (job, "q", "tests.testapp.jobs.plain")
     assert (run.attempt, run.max_attempts, run.fence, run.losses) == (1, 4, 1, 0)
-    assert (run.payload, run.tags, run.timeout) == ({"a": [1]}, {"k": "v"}, timedelta(seconds=90))
+    assert (json.loads(run.payload), json.loads(run.tags), run.timeout) == ({"a": [1]}, {"k": "v"}, timedelta(seconds=90))
     assert (run.created_at, run.parent_count) == (clock.now, 0)
 
 
