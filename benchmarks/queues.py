@@ -72,7 +72,7 @@ QUEUES = {
         drain=("db_worker", "--batch", "--no-startup-delay", "--verbosity", "0"),
         fill="benchmarks.peers.django_tasks.fill",
         span="""
-            SELECT MIN(started_at), MAX(finished_at), COUNT(*) FROM django_tasks_db_dbtaskresult
+            SELECT MIN(started_at), MAX(finished_at), COUNT(*) FROM django_tasks_database_dbtaskresult
             WHERE status = 'SUCCESSFUL'
         """,
         note="persistent connection (CONN_MAX_AGE=None); results stored; 2,000 jobs at most, as it is slow",

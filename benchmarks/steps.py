@@ -95,13 +95,13 @@ def _note(moments: dict[int, float], number: int) -> None:
 
 def idle(seconds: int) -> Numbers:
     """Look at a worker that has nothing to do."""
-    with workers.traced() as trace:
-        with workers.running_worker(trace.environment if connection.vendor == "postgresql" else None) as pid:
-            before = trace.statements
-            time.sleep(seconds)
-            counted = {"statements/s": (trace.statements - before) / seconds}
-            memory = {"RSS MB": workers.resident_megabytes(pid)}
-    return {**memory, **counted} if connection.vendor == "postgresql" else memory
+    countable = connection.vendor == "postgresql"
+    with workers.traced() as trace, workers.running_worker(trace.environment if countable else None) as pid:
+        before = trace.statements
+        time.sleep(seconds)
+        sent = (trace.statements - before) / seconds
+        memory = {"RSS MB": workers.resident_megabytes(pid)}
+    return {**memory, "statements/s": sent} if countable else memory
 
 
 def enqueue(count: int) -> Numbers:

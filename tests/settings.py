@@ -1,5 +1,8 @@
 """Settings of the test project; `FLARE_TEST_DATABASE` chooses sqlite, postgres or mariadb."""
 
+import json
+import os
+
 from tests import databases
 
 SECRET_KEY = "only-for-tests"
@@ -19,5 +22,6 @@ MIGRATION_MODULES = {"testapp": None}
 # What the example's app needs; its tests have a folder of their own.
 REPORTS_DIR = "var/reports"
 PAYMENT_SECONDS = 0
-# Tests may kill a worker at a named place.
-FLARE_FAILPOINTS_ALLOWED = True
+# Tests may kill a worker at a named place, and give the processes that they start settings of their own.
+FLARE_FAILPOINTS_ALLOWED = "FLARE_TEST_NO_FAILPOINTS" not in os.environ
+FLARE = json.loads(os.environ.get("FLARE_TEST_SETTINGS", "{}"))

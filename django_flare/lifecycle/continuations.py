@@ -14,6 +14,11 @@ from django_flare.store import links
 from django_flare.store.links import ParentFact, WaitingRow
 
 
+# A cancelled child may be about to wait again: the revival that has not committed yet holds its row,
+# so it is locked, which waits for that commit, and looked at then (F15).
+_WAITING_OR_REVIVABLE = sources(Event.CASCADE) | sources(Event.REVIVE)
+
+
 def settle_children(ended: Collection[int], using: str) -> None:
     """Settle every waiting descendant that the end of the jobs `ended` concerns.
 
@@ -26,7 +31,7 @@ def settle_children(ended: Collection[int], using: str) -> None:
     while worklist:
         cancelled: set[int] = set()
         for parents in links.chunks(worklist):
-            children = links.children_of(parents, sources(Event.CASCADE), using)
+            children = links.children_of(parents, _WAITING_OR_REVIVABLE, using)
             for part in links.chunks(children):
                 cancelled |= _settle(part, using)
         worklist = cancelled

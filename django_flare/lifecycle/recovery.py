@@ -44,10 +44,10 @@ def resign(worker_id: str, using: str) -> None:
     """End a worker's life after its last run: what it still holds is given back without blame."""
 
     def work() -> None:
+        store.unregister(worker_id, using)
         while held := store.runs_of([worker_id], _RUNS_AT_ONCE, using):
             if not _end_runs(held, Event.RELEASE, using).states:
                 break
-        store.unregister(worker_id, using)
 
     in_transaction(work, using)
 

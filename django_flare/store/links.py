@@ -105,11 +105,20 @@ def children_of(parents: Collection[int], states: Collection[str], using: str) -
 
 
 def lock_waiting(ids: Collection[int], using: str) -> list[WaitingRow]:
-    """Lock those of `ids` that are scheduled, in id order, waiting for whoever holds them."""
+    """Lock `ids` in their order, waiting for whoever holds them; return those that are scheduled.
+
+    The state is looked at afterwards: with the state in the condition PostgreSQL would pass over a
+    cancelled row that a revival is about to let wait, and MariaDB may take an index that the state
+    leads and wait for rows that nobody named.
+    """
     is_due = ExpressionWrapper(Q(run_at__lte=DatabaseNow()), output_field=BooleanField())
-    found = jobs(using).filter(pk__in=ids, state__in=sources(Event.CASCADE)).order_by("pk")
-    rows = locked(found).annotate(due=is_due).values_list("id", "public_id", "due", "open_parents")
-    return [WaitingRow(key, public_id, bool(due), open_parents) for key, public_id, due, open_parents in rows]
+    found = locked(jobs(using).filter(pk__in=ids).order_by("pk")).annotate(due=is_due)
+    rows = found.values_list("id", "public_id", "due", "open_parents", "state")
+    return [
+        WaitingRow(key, public_id, bool(due), open_parents)
+        for key, public_id, due, open_parents, state in rows
+        if state in sources(Event.CASCADE)
+    ]
 
 
 def parents_of(children: Collection[int], using: str) -> list[ParentFact]:

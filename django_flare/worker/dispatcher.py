@@ -138,8 +138,8 @@ class Dispatcher(threading.Thread):
         if self._stopping or self._is_stalled():
             self._give_back_waiting()
         self._outlook.look(self._using, woken=woken)
-        request = self._request()
         outcomes = list(self._unwritten.values())[:_BATCH]
+        request = self._request(len(self.in_hand) - len(outcomes))
         if outcomes or request:
             self._exchange(outcomes, request)
         self._run_suspects()
@@ -156,10 +156,10 @@ class Dispatcher(threading.Thread):
             self._accept(turn.claimed, request)
             self._conclude(turn.applied)
 
-    def _request(self) -> ClaimRequest | None:
+    def _request(self, staying: int) -> ClaimRequest | None:
         if self._stopping or self._suspects or not self._identity.may_claim:
             return None
-        room = self._appetite.room(len(self.in_hand))
+        room = self._appetite.room(staying)
         queues = self._outlook.queues
         if room <= 0 or not queues:
             return None

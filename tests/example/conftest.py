@@ -45,13 +45,19 @@ class Runner:
 
         run = Run(row, registry.get(row.job_type), lambda: None)
         prepare(run)
-        call = async_to_sync(run.definition.call) if run.definition.is_async else run.definition.call
         try:
-            outcome = success(run, call(*run.arguments("default")))
+            outcome = success(run, _call(run.definition, *run.arguments("default")))
         except BaseException as error:
             outcome = failure(run, error)
         finish.apply([outcome], "default")
         return run
+
+
+def _call(definition, payload, ctx):
+    async def wait():
+        return await definition.call(payload, ctx)
+
+    return async_to_sync(wait)() if definition.is_async else definition.call(payload, ctx)
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ class Command(BaseCommand):
     """Drain the queue of django_flare's own table."""
 
     def handle(self, **_: Any) -> None:
-        parameters = connection.get_connection_params()
-        known = {name: parameters[name] for name in ("host", "port", "user", "password", "dbname") if name in parameters}
-        with psycopg.connect(**known) as driver:
+        # Django's cursors bind parameters in Python; psycopg's own let the server do it.
+        parameters = {**connection.get_connection_params(), "cursor_factory": psycopg.Cursor}
+        with psycopg.connect(**parameters) as driver:
             claimed: list[int] = []
             while True:
                 with driver.transaction():
