@@ -13,7 +13,6 @@ from django_flare.states import Event, JobState, sources
 from django_flare.store import links
 from django_flare.store.links import ParentFact, WaitingRow
 
-
 # A cancelled child may be about to wait again: the revival that has not committed yet holds its row,
 # so it is locked, which waits for that commit, and looked at then (F15).
 _WAITING_OR_REVIVABLE = sources(Event.CASCADE) | sources(Event.REVIVE)

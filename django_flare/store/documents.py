@@ -18,6 +18,16 @@ _TYPES = {
 }
 
 
+def records(connection: BaseDatabaseWrapper, columns: Mapping[str, str]) -> str:
+    """Return the table (alias `d`) of a document's records, for FROM or JOIN.
+
+    `columns` names the records' members and their types; a missing member is null. The
+    statement takes one parameter, the JSON text of an array of objects.
+    """
+    quote = connection.ops.quote_name
+    return _RECORDS[connection.vendor]({quote(name): (name, kind) for name, kind in columns.items()})
+
+
 def update_joined(
     connection: BaseDatabaseWrapper,
     table: str,
@@ -25,17 +35,16 @@ def update_joined(
     assignments: Mapping[str, str],
     condition: str,
 ) -> str:
-    """Return an UPDATE of `table` (alias `job`) joined to the document's records (alias `d`).
-
-    `columns` names the records' members and their types; a missing member is null. The
-    statement takes one parameter, the JSON text of an array of objects.
-    """
+    """Return an UPDATE of `table` (alias `job`) joined to the `records` of a document."""
     quote = connection.ops.quote_name
-    records = _RECORDS[connection.vendor](columns)
+    source = records(connection, columns)
     changes = ", ".join(f"{_target(connection, name)} = {value}" for name, value in assignments.items())
     if connection.vendor == "mysql":
-        return f"UPDATE {quote(table)} AS job JOIN {records} ON {condition} SET {changes}"  # noqa: S608 - names are ours
-    return f"UPDATE {quote(table)} AS job SET {changes} FROM {records} WHERE {condition}"  # noqa: S608 - names are ours
+        # Record by record and by key: left to itself MariaDB may scan the table, or an index that another
+        # condition offers, and then waits for locked rows that are in no record.
+        joined = f"{source} STRAIGHT_JOIN {quote(table)} AS job FORCE INDEX (PRIMARY) ON {condition}"
+        return f"UPDATE {joined} SET {changes}"  # noqa: S608 - names are ours
+    return f"UPDATE {quote(table)} AS job SET {changes} FROM {source} WHERE {condition}"  # noqa: S608 - names are ours
 
 
 def _target(connection: BaseDatabaseWrapper, name: str) -> str:
@@ -43,20 +52,25 @@ def _target(connection: BaseDatabaseWrapper, name: str) -> str:
     return f"job.{quoted}" if connection.vendor == "mysql" else quoted
 
 
-def _postgresql(columns: Mapping[str, str]) -> str:
+Columns = Mapping[str, tuple[str, str]]
+
+
+def _postgresql(columns: Columns) -> str:
     types = _TYPES["postgresql"]
-    shape = ", ".join(f"{name} {types[kind]}" for name, kind in columns.items())
+    shape = ", ".join(f"{column} {types[kind]}" for column, (_, kind) in columns.items())
     return f"jsonb_to_recordset(%s::jsonb) AS d({shape})"
 
 
-def _mysql(columns: Mapping[str, str]) -> str:
+def _mysql(columns: Columns) -> str:
     types = _TYPES["mysql"]
-    shape = ", ".join(f"{name} {types[kind]} PATH '$.{name}'" for name, kind in columns.items())
+    shape = ", ".join(f"{column} {types[kind]} PATH '$.{name}'" for column, (name, kind) in columns.items())
     return f"JSON_TABLE(%s, '$[*]' COLUMNS({shape})) AS d"
 
 
-def _sqlite(columns: Mapping[str, str]) -> str:
-    members = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
+def _sqlite(columns: Columns) -> str:
+    members = ", ".join(
+        f"json_extract(value, '$.{name}') AS {column}" for column, (name, _) in columns.items()
+    )
     return f"(SELECT {members} FROM json_each(%s)) AS d"  # noqa: S608 - names are ours
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_flare.models import Job
 from django_flare.states import ENDED, JobState
 from django_flare.store.clock import now_sql
+from django_flare.store.documents import INTEGER, TEXT, records
 
-_ROWS_PER_STATEMENT = 250
+_ROWS_PER_STATEMENT = 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class NewRow:
 _GIVEN = [
     *("public_id", "state", "queue", "job_type", "rank", "max_attempts", "timeout", "payload", "tags"),
     *("headers", "backoff", "parent_count", "open_parents", "depth", "cancelled_by"),
-    *("idempotency_scope", "idempotency_key", "fingerprint", "run_at"),
+    *("idempotency_scope", "idempotency_key", "fingerprint"),
 ]
 _INITIAL = {
     "attempt": "0",
@@ -64,43 +65,70 @@ _INITIAL = {
     "result_error": "''",
     "error_message": "''",
 }
-_ENGINE_TYPED: dict[str, Any] = {
-    name: Job._meta.get_field(name) for name in ("public_id", "timeout", "cancelled_by", "run_at")
-}
+_FIELDS: dict[str, Any] = {field.name: field for field in Job._meta.concrete_fields}
+_ENGINE_TYPED = ("public_id", "timeout", "cancelled_by")
+_NUMBERS = {"rank", "max_attempts", "parent_count", "open_parents", "depth"}
 
 
 def insert_jobs(rows: Sequence[NewRow], using: str) -> None:
-    """Insert `rows` in order, a few hundred to a statement.
+    """Insert `rows` in order, one by VALUES, several by a document of up to a thousand to a statement.
 
-    Raw, because `bulk_create` needs 5 times as long to build the statement as PostgreSQL to run it,
-    and `create` half as long again as the plain INSERT of one row.
+    Raw, because the ORM's `create` takes half as long again as the INSERT itself. Of many rows the
+    parameters cost more than their storing: on PostgreSQL 170 µs a row by VALUES, 37 by a document.
     """
+    if len(rows) == 1:
+        _insert_one(rows[0], using)
+        return
+    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
+        _insert_several(rows[start : start + _ROWS_PER_STATEMENT], using)
+
+
+def _insert_one(row: NewRow, using: str) -> None:
     connection = connections[using]
+    now = now_sql(connection)
+    timed = {"run_at": f"COALESCE(%s, {now})", "completed_at": f"CASE WHEN %s THEN {now} END"}
+    columns = dict.fromkeys(_GIVEN, "%s") | timed | _INITIAL | {"created_at": now}
+    run_at = None if row.run_at is None else _FIELDS["run_at"].get_db_prep_value(row.run_at, connection)
     with connection.cursor() as cursor:
-        for start in range(0, len(rows), _ROWS_PER_STATEMENT):
-            chunk = rows[start : start + _ROWS_PER_STATEMENT]
-            parameters: list[Any] = []
-            for row in chunk:
-                parameters += _parameters(row, connection)
-            cursor.execute(_statement(using, len(chunk), now_sql(connection)), parameters)
+        cursor.execute(
+            f"{_into(connection, columns)} VALUES ({', '.join(columns.values())})",
+            [*_given(row, connection).values(), run_at, row.state in ENDED],
+        )
 
 
-def _parameters(row: NewRow, connection: BaseDatabaseWrapper) -> list[Any]:
-    given = [_adapted(name, getattr(row, name), connection) for name in _GIVEN]
-    return [*given, row.state in ENDED]
+def _insert_several(rows: Sequence[NewRow], using: str) -> None:
+    connection = connections[using]
+    now = now_sql(connection)
+    members = {name: INTEGER if name in _NUMBERS else TEXT for name in _GIVEN}
+    selected = {name: _selected(name, connection) for name in _GIVEN}
+    columns = selected | _INITIAL | {"created_at": now, "run_at": now}
+    values, source = ", ".join(columns.values()), records(connection, members)
+    document = msgspec.json.encode([_given(row, connection) for row in rows], enc_hook=str).decode()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_into(connection, columns)} SELECT {values} FROM {source}",  # noqa: S608 - names are ours
+            [document],
+        )
 
 
-def _adapted(name: str, value: Any, connection: BaseDatabaseWrapper) -> Any:
-    field = _ENGINE_TYPED.get(name)
-    return value if field is None or value is None else field.get_db_prep_value(value, connection)
+def _into(connection: BaseDatabaseWrapper, columns: Iterable[str]) -> str:
+    quote = connection.ops.quote_name
+    return f"INSERT INTO {quote(Job._meta.db_table)} ({', '.join(map(quote, columns))})"
 
 
-@lru_cache(maxsize=64)
-def _statement(using: str, count: int, now: str) -> str:
-    quote = connections[using].ops.quote_name
-    columns = [*_GIVEN, "completed_at", *_INITIAL, "created_at"]
-    given = [f"COALESCE(%s, {now})" if name == "run_at" else "%s" for name in _GIVEN]
-    values = [*given, f"CASE WHEN %s THEN {now} END", *_INITIAL.values(), now]
-    names = ", ".join(quote(name) for name in columns)
-    row = f"({', '.join(values)})"
-    return f"INSERT INTO {quote(Job._meta.db_table)} ({names}) VALUES {', '.join([row] * count)}"  # noqa: S608 - names are ours
+def _given(row: NewRow, connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in _GIVEN}
+    for name in _ENGINE_TYPED:
+        if values[name] is not None:
+            values[name] = _FIELDS[name].get_db_prep_value(values[name], connection)
+    return values
+
+
+def _selected(name: str, connection: BaseDatabaseWrapper) -> str:
+    column = f"d.{connection.ops.quote_name(name)}"
+    # The others convert text as they store it.
+    return (
+        f"CAST({column} AS {_FIELDS[name].db_type(connection)})"
+        if connection.vendor == "postgresql"
+        else column
+    )

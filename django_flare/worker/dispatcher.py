@@ -59,6 +59,8 @@ class Dispatcher(threading.Thread):
         self._types = {definition.name: definition for definition in registry.definitions()}
         self._unwritten: dict[int, Outcome] = {}
         self._suspects: deque[Run] = deque()
+        self._suspect: Run | None = None
+        self._dropped: list[Run] = []
         self._progress_changed = False
         self._progress_written = 0.0
         self._last_movement = time.monotonic()
@@ -86,11 +88,13 @@ class Dispatcher(threading.Thread):
 
     def drop_lease(self) -> None:
         """Forget every run, since the worker's row is gone: others decide about those jobs (F05)."""
-        self.slots.take_back()
+        unstarted = [*self._take_back(), *self._suspects]
+        self._suspects.clear()
         for run in list(self.in_hand.values()):
             run.tell_to_end(EndReason.LEASE_LOST)
+            if run not in unstarted:
+                self._dropped.append(run)
         self.in_hand, self._unwritten = {}, {}
-        self._suspects.clear()
 
     def give_back(self, outcomes: list[Outcome]) -> None:
         """Give back rows that this worker holds and nobody runs."""
@@ -130,6 +134,7 @@ class Dispatcher(threading.Thread):
                 reports.lost_lease(run)
             elif run.recorded is not None:
                 self._settle(run, run.recorded)
+                self._outlook.note_recorded(Applied({run.row.id: run.recorded}))
             elif run.outcome is not None:
                 self._unwritten[run.row.id] = run.outcome
 
@@ -157,9 +162,9 @@ class Dispatcher(threading.Thread):
             self._conclude(turn.applied)
 
     def _request(self, staying: int) -> ClaimRequest | None:
-        if self._stopping or self._suspects or not self._identity.may_claim:
+        if self._stopping or self._is_wary() or not self._identity.may_claim:
             return None
-        room = self._appetite.room(staying)
+        room = self._appetite.room(staying + self._count_dropped())
         queues = self._outlook.queues
         if room <= 0 or not queues:
             return None
@@ -181,7 +186,17 @@ class Dispatcher(threading.Thread):
     def _run_suspects(self) -> None:
         """Run a job that lost its worker before when nothing else runs: it may kill this one too (F45)."""
         if self._suspects and len(self.in_hand) == len(self._suspects):
-            self.slots.put(self._suspects.popleft())
+            self._suspect = self._suspects.popleft()
+            self.slots.put(self._suspect)
+
+    def _is_wary(self) -> bool:
+        """Whether a suspect waits or runs, beside which nothing may be started."""
+        return bool(self._suspects) or (self._suspect is not None and self._suspect.outcome is None)
+
+    def _count_dropped(self) -> int:
+        """Count the runs that lost their lease and still keep a slot from other jobs."""
+        self._dropped = [run for run in self._dropped if run.outcome is None]
+        return len(self._dropped)
 
     def _conclude(self, applied: Applied) -> None:
         for key, state in applied.states.items():
@@ -206,7 +221,7 @@ class Dispatcher(threading.Thread):
         return time.monotonic() - self._last_movement > _STALL
 
     def _give_back_waiting(self) -> None:
-        waiting = self.slots.take_back()
+        waiting = self._take_back()
         if self._stopping:
             waiting += self._suspects
             self._suspects.clear()
@@ -215,6 +230,12 @@ class Dispatcher(threading.Thread):
         for run in waiting:
             self._release(run)
         self._appetite.note_claimed(-len(waiting))
+
+    def _take_back(self) -> list[Run]:
+        waiting = self.slots.take_back()
+        if self._suspect in waiting:
+            self._suspect = None
+        return waiting
 
     def _release(self, run: Run) -> None:
         self._unwritten.setdefault(run.row.id, run.outcome_of(Event.RELEASE))

@@ -454,3 +454,27 @@ class TestClaimers:
         first.go_on()
         assert len(first.result()) == len(second.result()) == 4
         assert not {each.id for each in first.result()} & {each.id for each in second.result()}
+
+    def test_a_claimer_does_not_wait_for_a_claimable_row_that_a_caller_holds(self, stage):
+        """F10, F12: the row that an open transaction attached a child to is passed over."""
+        register("wrk_a")
+        held, *others = jobs.enqueue_many(work, [{"n": n} for n in range(5)])
+        caller = stage.start(_attach_and_hold(held), pause_at="test.here")
+        claimer = stage.start(claim)
+        assert claimer.ends_or_blocks() == ("blocked" if is_serial() else "done")
+        caller.go_on()
+        caller.result()
+        taken = {str(each.public_id) for each in claimer.result()}
+        assert taken == ({held, *others} if is_serial() else set(others))
+
+    def test_a_finish_does_not_wait_for_a_running_row_that_a_caller_holds(self, stage):
+        """F12: by whatever plan the server looks for the rows that are named."""
+        register("wrk_a")
+        held, other = jobs.enqueue_many(work, [{"n": n} for n in range(2)])
+        claimed = {str(each.public_id): each for each in claim()}
+        caller = stage.start(_attach_and_hold(held), pause_at="test.here")
+        for outcome in (released(claimed[other]), failed(claimed[other])):
+            finisher = stage.start(lambda outcome=outcome: apply(outcome))
+            assert finisher.ends_or_blocks() == ("blocked" if is_serial() else "done")
+        caller.go_on()
+        caller.result()

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+from django.db import connection
 from django.db.models import F
 
 from django_flare.models import Attempt, Job, Worker
@@ -58,7 +60,6 @@ class WorkerProcess:
         self._reader.start()
 
     def _read(self):
-        self._lines.extend(())
         for line in self._process.stdout:
             self._lines.append(line)
 
@@ -100,10 +101,17 @@ class WorkerProcess:
         return self.signal(signal.SIGTERM)
 
     def freeze(self):
-        """SIGSTOP; return when it stands still."""
+        """SIGSTOP; return when it stands still and holds no lock on a whole SQLite file."""
+        eventually(self._is_frozen_without_lock)
+        return self
+
+    def _is_frozen_without_lock(self):
         self.signal(signal.SIGSTOP)
         eventually(lambda: Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
-        return self
+        if _can_write():
+            return True
+        self.thaw()
+        return False
 
     def thaw(self):
         return self.signal(signal.SIGCONT)
@@ -130,6 +138,20 @@ class WorkerProcess:
             self._process.wait()
         self._reader.join(PATIENCE)
         self._process.stdout.close()
+
+
+def _can_write():
+    if connection.vendor != "sqlite":
+        return True
+    other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0.2, isolation_level=None)
+    try:
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        other.close()
+    return True
 
 
 class Workers:

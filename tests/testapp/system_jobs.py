@@ -358,6 +358,7 @@ def atomic_work(payload: dict, ctx: JobContext):
         sign.touch()
     if payload.get("gate"):
         _wait_for(payload["gate"])
+    time.sleep(payload.get("seconds", 0))
     if payload.get("raise"):
         raise ValueError("no")
     return "done"
