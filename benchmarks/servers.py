@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -78,8 +79,8 @@ class PostgreSQL(Server):
             return str(cursor.fetchone()[0]) if cursor.description else ""
 
     def facts(self) -> str:
-        version = self.run("SELECT split_part(current_setting('server_version'), ' ', 1)")
-        return f"PostgreSQL {version}, {self.show('fsync', 'synchronous_commit', 'shared_buffers')}"
+        release = self.run("SELECT split_part(current_setting('server_version'), ' ', 1)")
+        return f"PostgreSQL {release}, {self.show('fsync', 'synchronous_commit', 'shared_buffers')}"
 
 
 class MariaDB(Server):
@@ -105,7 +106,7 @@ class MariaDB(Server):
 
     def facts(self) -> str:
         names = ("innodb_flush_log_at_trx_commit", "innodb_buffer_pool_size")
-        return f"MariaDB {self.run('SELECT version()')}, {self.show(*names)}, PyMySQL {pymysql.__version__}"
+        return f"MariaDB {self.run('SELECT version()')}, {self.show(*names)}, PyMySQL {version('PyMySQL')}"
 
 
 def there_are() -> list[Sqlite | PostgreSQL | MariaDB]:

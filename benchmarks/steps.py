@@ -1,6 +1,7 @@
 """The measurements. Each runs in a process and a database of its own and returns named numbers."""
 
 import random
+import resource
 import subprocess
 import time
 from collections.abc import Callable
@@ -21,7 +22,8 @@ def drain(count: int) -> Numbers:
     """Drain a queue of `count` no-op jobs with one worker process.
 
     Jobs a second from the first start to the last completion, as the database has them; the wall
-    time is that of the whole process, Python's and Django's start and the worker's end included.
+    time and the processor time are those of the whole process, Python's and Django's start and the
+    worker's end included; the processor time barely depends on what else the machine does.
     """
     count = min(count, settings.QUEUE.most or count)
     return {**_fill(count), **_drain(count)}
@@ -48,15 +50,21 @@ def _fill(count: int) -> Numbers:
 
 def _drain(count: int, environment: dict[str, str] | None = None) -> Numbers:
     connection.close()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), _processor_time()
     subprocess.run(workers.command(*settings.QUEUE.drain), env=environment, check=True, capture_output=True)
-    wall = time.perf_counter() - start
+    wall, processor = time.perf_counter() - start, _processor_time() - before
     with connection.cursor() as cursor:
         cursor.execute(settings.QUEUE.span)
         first, last, done = cursor.fetchone()
     if done != count:
         raise RuntimeError(f"{done} of {count} jobs have succeeded")
-    return {"jobs/s": count / (_moment(last) - _moment(first)).total_seconds(), "wall s": wall}
+    seconds = (_moment(last) - _moment(first)).total_seconds()
+    return {"jobs/s": count / seconds, "wall s": wall, "worker CPU s": processor}
+
+
+def _processor_time() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _moment(value: datetime | str) -> datetime:

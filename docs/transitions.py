@@ -17,7 +17,7 @@ EFFECTS = {
     Event.CANCEL: "``jobs.cancel``: cascade",
     Event.CASCADE: "a parent is dead or cancelled: ``cancelled_by`` = the root cause",
     Event.DISCARD: "``jobs.discard``: cascade",
-    Event.RETRY: "``jobs.retry``: ``run_at`` = now; with the attempts used up, ``max_attempts`` = attempt + 1",
+    Event.RETRY: "``jobs.retry``: ``run_at`` = now; attempts used up: ``max_attempts`` = attempt + 1",
     Event.REVIVE: "``jobs.retry(…, revive=True)`` of the root cause: settled anew",
 }
 
@@ -38,5 +38,7 @@ def table() -> str:
     """Return the rows as reStructuredText."""
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in [("event", "from", "to", "with it"), *rows()]:
-        lines += [f"   {'* -' if first else '  -'} {cell}" for first, cell in zip((1, 0, 0, 0), row, strict=True)]
+        lines += [
+            f"   {'* -' if first else '  -'} {cell}" for first, cell in zip((1, 0, 0, 0), row, strict=True)
+        ]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,8 @@ from django_flare.store.clock import now_sql
 from django_flare.store.documents import INTEGER, TEXT, records
 
 _ROWS_PER_STATEMENT = 1000
+# In characters; servers limit what one statement may be, MariaDB and MySQL to 16 MiB by default.
+_PAYLOAD_PER_STATEMENT = 2**20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,8 +81,20 @@ def insert_jobs(rows: Sequence[NewRow], using: str) -> None:
     if len(rows) == 1:
         _insert_one(rows[0], using)
         return
-    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
-        _insert_several(rows[start : start + _ROWS_PER_STATEMENT], using)
+    for chunk in _chunks(rows):
+        _insert_several(chunk, using)
+
+
+def _chunks(rows: Sequence[NewRow]) -> Iterator[list[NewRow]]:
+    chunk: list[NewRow] = []
+    size = 0
+    for row in rows:
+        if chunk and (len(chunk) == _ROWS_PER_STATEMENT or size + len(row.payload) > _PAYLOAD_PER_STATEMENT):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += len(row.payload)
+    yield chunk
 
 
 def _insert_one(row: NewRow, using: str) -> None:

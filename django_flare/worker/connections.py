@@ -21,7 +21,7 @@ def check_idle_connections(idle_for: float) -> None:
         return
     for connection in connections.all(initialized_only=True):
         if connection.connection is not None and not connection.is_usable():
-            connection.close()
+            drop_connection(connection)
 
 
 def clean_connections(job: str) -> None:
@@ -29,7 +29,9 @@ def clean_connections(job: str) -> None:
     for connection in connections.all(initialized_only=True):
         if connection.connection is None:
             continue
-        if _has_leftovers(connection):
+        if _is_closed(connection.connection):
+            drop_connection(connection)
+        elif _has_leftovers(connection):
             logger.warning("%s left a transaction open on database %r; rolled back", job, connection.alias)
             drop_connection(connection)
         elif connection.errors_occurred or _is_old(connection):
@@ -65,6 +67,18 @@ def _is_past(moment: float | None) -> bool:
 
 def _has_leftovers(connection: BaseDatabaseWrapper) -> bool:
     return connection.in_atomic_block or not connection.autocommit or _in_transaction(connection.connection)
+
+
+def _is_closed(driver: Any) -> bool:
+    """Ask the driver, for a connection that was closed past Django."""
+    if hasattr(driver, "closed"):  # psycopg
+        return bool(driver.closed)
+    if hasattr(driver, "open"):  # PyMySQL, mysqlclient
+        return not driver.open
+    try:
+        return driver.in_transaction is None  # sqlite3 refuses to say it of a closed connection
+    except Exception:
+        return True
 
 
 def _in_transaction(driver: Any) -> bool:

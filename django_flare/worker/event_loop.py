@@ -59,8 +59,19 @@ class EventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="flare-loop", daemon=True).start()
+                threading.Thread(target=_run, args=[self._loop], name="flare-loop", daemon=True).start()
             return self._loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped, whatever the tasks raise that handlers have started on it."""
+    while True:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            # The task has it too, and passes it on to whoever awaits it (F48).
+            continue
+        return
 
 
 async def _in_own_context(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:

@@ -21,7 +21,6 @@ from django_flare.worker.runs import EndReason, Run
 logger = logging.getLogger("django_flare.worker")
 
 _SWEEP_INTERVAL = 300.0
-_TICK = 0.25
 
 
 class Heartbeat(threading.Thread):
@@ -35,7 +34,6 @@ class Heartbeat(threading.Thread):
         self._using = using
         self._beat = settings.beat.total_seconds()
         self._lease = settings.lease
-        self._grace = settings.timeout_grace.total_seconds()
         self._stopped = threading.Event()
         self._beats_on_time = 0
         self._last_sent: float | None = None
@@ -43,14 +41,10 @@ class Heartbeat(threading.Thread):
         self._held_by_nobody: set[tuple[int, int]] = set()
 
     def run(self) -> None:
-        next_beat = time.monotonic()
         while not self._stopped.is_set():
-            self._dispatcher.slots.enforce_timeouts(self._grace)
-            now = time.monotonic()
-            if now >= next_beat:
-                next_beat = now + self._beat
-                self._try_to_beat()
-            self._stopped.wait(min(_TICK, max(0.0, next_beat - time.monotonic())))
+            next_beat = time.monotonic() + self._beat
+            self._try_to_beat()
+            self._stopped.wait(max(0.0, next_beat - time.monotonic()))
         drop_connection(connections[self._using])
 
     def stop(self) -> None:

@@ -112,6 +112,9 @@ def failure(run: Run, error: BaseException) -> Outcome:
     """Return the outcome of a handler that raised `error`, which may be a wish of its own."""
     if run.end_reason is EndReason.SHUTDOWN and isinstance(error, JobCancelled | asyncio.CancelledError):
         return run.outcome_of(Event.RELEASE)
+    if run.end_reason is EndReason.TIMEOUT:
+        # Too late for a wish: anything but a return is a timed-out attempt.
+        return _failed(run, error)
     try:
         return _wish(run, error)
     except Exception as bad_wish:

@@ -85,6 +85,8 @@ class WorkerService:
                 self._stop_asked.wait(pause)
                 pause = min(pause * 2, _LONGEST_BACKOFF)
             else:
+                # The next use is the end's, and by then the server may have dropped it.
+                connections[self._options.database].close()
                 return True
         return False
 

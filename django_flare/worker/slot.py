@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from queue import SimpleQueue
 
 from django_flare import signals
@@ -78,8 +79,17 @@ class Slot(threading.Thread):
 
     def _take(self, run: Run) -> None:
         run.start()
-        outcome = self._perform(run)
-        if self._leave():
+        outcome: Outcome | None = None
+        is_ours: bool | None = None
+        while outcome is None or is_ours is None:
+            try:
+                # What the handler puts into context variables (time zone, language) ends with it (F50).
+                outcome = outcome or copy_context().run(self._perform, run)
+                is_ours = self._leave()
+            except JobTimeout as error:
+                # Raised in this thread when the handler had just ended; it comes once at most.
+                outcome = outcome or failure(run, error)
+        if is_ours:
             _clean_up_after(run)
             run.finish(outcome)
             self._done(run)
@@ -103,15 +113,11 @@ class Slot(threading.Thread):
 
     def _leave(self) -> bool:
         """End the time in which the run may be interrupted; False when it was abandoned."""
-        while True:
-            try:
-                with self._lock:
-                    self.current = None
-                # An exception that was raised in this thread just before arrives at a call.
-                _breathe()
-            except JobTimeout:
-                continue
-            return not self._abandoned
+        with self._lock:
+            self.current = None
+        # An exception that was raised in this thread until now arrives at a call.
+        _breathe()
+        return not self._abandoned
 
 
 def _clean_up_after(run: Run) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from django_flare.conf import flare_settings
 from django_flare.worker.event_loop import EventLoop
 from django_flare.worker.runs import EndReason, Run, overrun
 from django_flare.worker.slot import Notice, Slot
 
+logger = logging.getLogger("django_flare.worker")
+
 _TELL_TO_RAISE = 1.0
 """Seconds after the deadline at which JobTimeout is raised in the handler."""
+_TICK = 0.25
 
 
 class Slots:
@@ -23,11 +29,15 @@ class Slots:
         self._waiting: SimpleQueue[Run | Notice | None] = SimpleQueue()
         self._loop = EventLoop()
         self._slots = [self._new_slot() for _ in range(count)]
+        self._stopped = threading.Event()
+        # A thread that never waits for the database: the overrunning job may be what locks it.
+        self._watchdog = threading.Thread(target=self._watch, name="flare-watchdog", daemon=True)
 
     def start(self) -> None:
         """Start the threads."""
         for slot in self._slots:
             slot.start()
+        self._watchdog.start()
 
     def put(self, run: Run) -> None:
         """Let the next free slot run it."""
@@ -72,6 +82,7 @@ class Slots:
 
     def stop(self, seconds: float) -> bool:
         """Let the threads end when they are idle; tell whether all did within `seconds`."""
+        self._stopped.set()
         deadline = time.monotonic() + seconds
         for _ in self._slots:
             self._waiting.put(None)
@@ -79,6 +90,14 @@ class Slots:
             slot.join(max(0.0, deadline - time.monotonic()))
         self._loop.stop()
         return not any(slot.is_alive() for slot in self._slots)
+
+    def _watch(self) -> None:
+        grace = flare_settings().timeout_grace.total_seconds()
+        while not self._stopped.wait(_TICK):
+            try:
+                self.enforce_timeouts(grace)
+            except Exception:
+                logger.exception("Enforcing timeouts failed")
 
     def _new_slot(self) -> Slot:
         return Slot(self._waiting, self._loop, self._using, self._done)

@@ -24,6 +24,7 @@ from django_flare.lifecycle.failures import describe
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Job
 from django_flare.states import TRANSITIONS, Event
+from django_flare.store import workers
 from tests.clock import TestClock, stopped_clock
 from tests.support import USING
 from tests.testapp.jobs import plain
@@ -31,6 +32,8 @@ from tests.testapp.jobs import plain
 PENDING, SCHEDULED, PROCESSING, SUCCEEDED, FAILED, CANCELLED, DEAD_LETTER = JobState
 BROKEN = {CANCELLED, DEAD_LETTER}
 LEASE = 30
+# Few jobs that much happens to find more than many that hardly meet.
+MOST_JOBS = 9
 BASE = 15
 TYPE = "tests.testapp.jobs.plain"
 ALLOWED = {
@@ -47,6 +50,7 @@ class Model:
         self.jobs = {}  # in the order of creation, which is that of the keys
         self.keys = {}
         self.workers = {}
+        self.claims = 0
         self.attempts = defaultdict(int)
         self.free_causes = {}
 
@@ -118,7 +122,9 @@ class Model:
         )
         for name in ordered[:limit]:
             job = self.jobs[name]
+            self.claims += 1
             job.update(state=PROCESSING, worker=worker, attempt=job["attempt"] + 1, fence=job["fence"] + 1)
+            job["claimed"] = self.claims
         return ordered[:limit]
 
     def decide(self, name, event, delay):
@@ -226,13 +232,18 @@ class JobHistories(RuleBasedStateMachine):
         names = list(self.model.jobs)
         return list(dict.fromkeys(names[index % len(names)] for index in indexes))
 
+    def has_room(self):
+        return len(self.model.jobs) < MOST_JOBS
+
     # Creating
 
+    @precondition(has_room)
     @rule(max_attempts=st.integers(1, 3), priority=st.integers(-1, 1))
     def enqueue(self, max_attempts, priority):
         name = jobs.enqueue(plain, max_attempts=max_attempts, priority=priority)
         self.model.add(name, max_attempts=max_attempts, priority=priority)
 
+    @precondition(has_room)
     @rule(key=st.sampled_from("ab"), body=st.integers(0, 1), many=st.booleans())
     def enqueue_with_key(self, key, body, many):
         known = self.model.keys.get(key)
@@ -253,12 +264,13 @@ class JobHistories(RuleBasedStateMachine):
             self.model.keys[key] = (name, body)
             self.model.add(name)
 
+    @precondition(has_room)
     @rule(seconds=st.integers(-5, 60))
     def schedule(self, seconds):
         name = jobs.schedule(plain, when=timedelta(seconds=seconds))
         self.model.add(name, run_at=self.model.now + seconds)
 
-    @precondition(lambda self: self.model.jobs)
+    @precondition(lambda self: self.model.jobs and self.has_room())
     @rule(
         indexes=st.lists(st.integers(0, 30), min_size=1, max_size=3),
         seconds=st.one_of(st.none(), st.integers(0, 60)),
@@ -303,6 +315,18 @@ class JobHistories(RuleBasedStateMachine):
         applied = finish.apply([self.outcome(*ending) for ending in chosen.values()], USING)
         self.model.flush(list(chosen.values()))
         assert (len(applied.states), applied.busy, applied.refused) == (len(chosen), [], [])
+
+    @precondition(lambda self: self.model.in_state(PENDING))
+    @rule(
+        worker=st.integers(0, 9),
+        event=st.sampled_from([Event.SUCCEED, Event.SUCCEED, Event.FAIL, Event.EXHAUST, Event.LOSE, Event.LOSE]),
+    )
+    def run_the_next_job_to_its_end(self, worker, event):
+        self.claim(worker, 1)
+        self.every_row_is_what_the_model_says()
+        name = max(self.model.in_state(PROCESSING), key=lambda name: self.model.jobs[name]["claimed"])
+        assert finish.apply([self.outcome(name, event, None)], USING).refused == []
+        self.model.flush([(name, event, None)])
 
     @precondition(lambda self: any(job["fence"] for job in self.model.jobs.values()))
     @rule(index=st.integers(0, 30), event=st.sampled_from(list(Event)), age=st.integers(0, 3))
@@ -351,8 +375,6 @@ class JobHistories(RuleBasedStateMachine):
         if not orphan:
             self.time_passes(LEASE + 1)
         else:
-            from django_flare.store import workers
-
             workers.unregister(lost, USING)
         assert recovery.recover(timedelta(seconds=LEASE), USING) == len(held)
         self.model.flush([(name, Event.LOSE, None) for name in held])

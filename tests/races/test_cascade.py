@@ -59,9 +59,10 @@ class TestCascades:
         descendants = chain(job_id, 60)
         apply(failed(claimed))
         assert all_are(descendants, JobState.CANCELLED)
-        assert {str(each) for each in Job.objects.filter(public_id__in=descendants).values_list("cancelled_by", flat=True)} == {
-            job_id
-        }
+        assert {
+            str(each)
+            for each in Job.objects.filter(public_id__in=descendants).values_list("cancelled_by", flat=True)
+        } == {job_id}
         assert_graph_is_settled()
 
     def test_a_death_cancels_a_wide_fan_and_a_diamond(self, root):
@@ -76,7 +77,9 @@ class TestCascades:
         assert str(row(bottom).cancelled_by) == job_id
         assert_graph_is_settled()
 
-    @pytest.mark.parametrize("place", ["finish.before_write", "activate.before_write", "cascade.between_levels"])
+    @pytest.mark.parametrize(
+        "place", ["finish.before_write", "activate.before_write", "cascade.between_levels"]
+    )
     @pytest.mark.parametrize("visit", [1, 2, 3])
     def test_a_crash_between_the_levels_leaves_nothing_half_done(self, stage, root, place, visit):
         """F14"""
@@ -115,7 +118,9 @@ class TestCascades:
         first, second, third = chain(job_id, 3)
         assert jobs.cancel(second)
         apply(failed(claimed))
-        assert [row(each).cancelled_by and str(row(each).cancelled_by) for each in (first, second, third)] == [
+        assert [
+            row(each).cancelled_by and str(row(each).cancelled_by) for each in (first, second, third)
+        ] == [
             job_id,
             None,
             second,

@@ -1,7 +1,7 @@
 """Who may write what became of a run: the holder of the newest fence, and nobody else."""
 
 import pytest
-from django.db import IntegrityError, InterfaceError, OperationalError, connection
+from django.db import IntegrityError, InterfaceError, OperationalError
 
 from django_flare import JobState, jobs
 from django_flare.lifecycle import housekeeping, recovery
@@ -19,8 +19,8 @@ from tests.races.support import (
     history,
     is_serial,
     let_vanish,
-    open_bug,
     once,
+    open_bug,
     own_transaction,
     recover,
     register,
@@ -108,7 +108,9 @@ class TestCompletionRacesRecovery:
         assert (found.state, found.losses, found.attempt, found.result) == ("pending", 1, 0, None)
         assert history(job_id) == [(1, "lost")]
 
-    def test_an_attempt_claimed_again_in_between_is_untouched_by_a_recovery_that_saw_the_old_one(self, stage, vanished):
+    def test_an_attempt_claimed_again_in_between_is_untouched_by_a_recovery_that_saw_the_old_one(
+        self, stage, vanished
+    ):
         """F01: between recovery's look and its lock the row was given back and claimed by another worker."""
         job_id, claimed = vanished
         register("wrk_b")
@@ -196,7 +198,12 @@ class TestZombies:
         housekeeping.record_progress({(new.id, new.fence): 0.5}, USING)
         assert apply(succeeded(old, '"zombie"')).refused
         found = row(job_id)
-        assert (found.state, found.result, found.progress, found.worker_id) == ("succeeded", "the new run", 1.0, "wrk_b")
+        assert (found.state, found.result, found.progress, found.worker_id) == (
+            "succeeded",
+            "the new run",
+            1.0,
+            "wrk_b",
+        )
         assert history(job_id) == [(1, "lost")]
 
     @pytest.mark.parametrize("newest_first", [False, True])
@@ -215,7 +222,9 @@ class TestZombies:
         """F02, F12: progress is left out when somebody else has the row."""
         job_id, claimed = vanished
         completion = stage.start(lambda: apply(succeeded(claimed)), pause_at="finish.before_write")
-        progress = stage.start(lambda: housekeeping.record_progress({(claimed.id, claimed.fence): 0.5}, USING))
+        progress = stage.start(
+            lambda: housekeeping.record_progress({(claimed.id, claimed.fence): 0.5}, USING)
+        )
         assert progress.ends_or_blocks() == ("blocked" if is_serial() else "done")
         completion.go_on()
         completion.result()
@@ -284,7 +293,9 @@ class TestClaimedButNotStarted:
         before = [row(job_id).run_at for job_id in ids]
         claimed = claim("wrk_a")
         assert len(apply(*map(released, claimed)).states) == 5
-        assert [(row(job_id).state, row(job_id).attempt, row(job_id).losses) for job_id in ids] == [("pending", 0, 0)] * 5
+        assert [(row(job_id).state, row(job_id).attempt, row(job_id).losses) for job_id in ids] == [
+            ("pending", 0, 0)
+        ] * 5
         assert [row(job_id).run_at for job_id in ids] == before
         assert all(not row(job_id).worker_id and row(job_id).started_at is None for job_id in ids)
         again = claim("wrk_a")
@@ -312,7 +323,9 @@ class TestClaimedButNotStarted:
         assert (row(job_id).state, row(job_id).attempt, row(job_id).losses) == ("pending", 0, 0)
         assert recover() == 0
 
-    @open_bug("resign passes over a row that a caller has locked and forgets the worker: the next recovery sees a loss")
+    @open_bug(
+        "resign passes over a row that a caller has locked and forgets the worker: the next recovery sees a loss"
+    )
     def test_a_worker_that_resigns_while_a_caller_holds_its_row_is_not_blamed_later(self, stage):
         """F07, F12, promise 6: a clean stop burns no attempt, whoever attaches a child meanwhile."""
         register("wrk_a")
@@ -397,7 +410,9 @@ class TestAmbiguousCommits:
         assert apply(released(claimed)).refused
         assert (state(job_id), row(job_id).fence) == (JobState.PROCESSING, again.fence)
 
-    @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no connection that a network could cut")
+    @pytest.mark.skipif(
+        "connection.vendor == 'sqlite'", reason="SQLite has no connection that a network could cut"
+    )
     def test_a_connection_cut_before_the_commit_leaves_the_database_as_it_was(self, stage):
         """F08: the server ends the connection; nothing of the turn is there, all of it can be repeated."""
         register("wrk_a")

@@ -21,8 +21,6 @@ class TestRaising:
         raised, good = {}, []
         for error in [*UNEXPECTED, *NASTY]:
             for handler in (work.raiser, work.raiser_async, work.raiser_in_task):
-                if handler is work.raiser_in_task and error in ("GeneratorExit", "huge"):
-                    continue
                 job_id = jobs.enqueue(handler, {"error": error}, timeout=_seconds(20))
                 raised[job_id] = error
                 good.append(jobs.enqueue(work.quick, {"n": 1}))
@@ -62,7 +60,10 @@ class TestDirt:
         assert worker.log.count("left a transaction open") >= 3
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+                cursor.execute(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+                )
                 assert cursor.fetchone() == (0,)
 
 
@@ -74,8 +75,7 @@ class TestTooLong:
         in_time = jobs.enqueue(work.late_but_done, **limits)
         snooze = jobs.enqueue(work.late_wish, {"wish": "snooze"}, **limits)
         other_error = jobs.enqueue(work.late_wish, {"wish": "value"}, **limits)
-        atomic = jobs.enqueue(work.atomic_work, {"gate": "/nowhere/at/all"}, **limits)
-        ids = [thread, task, snooze, other_error, atomic]
+        ids = [thread, task, snooze, other_error]
         workers.start()
         all_in(JobState.SUCCEEDED, in_time)
         all_in(JobState.FAILED, *ids)
@@ -87,13 +87,20 @@ class TestTooLong:
         assert row(thread).error_message.startswith("JobTimeout: the attempt ran longer than its timeout of 0:00:01")
         assert "in overlong" in attempt_of(thread).traceback
         assert events(thread) == ["started", "told", "raised JobTimeout"]
-        assert events(task)[0] == "started"
-        assert len(events(task)) == 2
-        assert effects(atomic) == []
-        # The token at the deadline, the exception a second later.
+        assert events(task) == ["started", "raised CancelledError"]
+        # The token at the deadline, the exception a second later; counted from the claim, a little before the start.
         at = dict(Ledger.objects.filter(job_id=thread).values_list("event", "at"))
-        assert 0.9 <= (at["told"] - at["started"]).total_seconds()
-        assert 0.9 <= (at["raised JobTimeout"] - at["told"]).total_seconds()
+        claimed_at = attempt_of(thread).started_at
+        assert (at["told"] - claimed_at).total_seconds() >= 1
+        assert (at["raised JobTimeout"] - claimed_at).total_seconds() >= 2
+
+        # On SQLite its transaction locks the whole file, also against the worker's own beats.
+        atomic = jobs.enqueue(work.atomic_work, {"gate": "/nowhere/at/all"}, **limits)
+        all_in(JobState.FAILED, atomic)
+        assert history(atomic) == [(1, "timed_out")]
+        record = attempt_of(atomic)
+        assert (record.ended_at - record.started_at).total_seconds() < 8
+        assert effects(atomic) == []
 
     def test_a_handler_that_swallows_everything_loses_its_slot(self, workers, gate):
         """F49, F04: the next job runs beside the thread that nobody can end."""

@@ -193,6 +193,17 @@ def pass_through(payload: dict, ctx: JobContext):
     note(ctx, "finished")
 
 
+@job(name="system.wait")
+def wait(payload: dict):
+    """Hold on without a word to the database."""
+    _wait_for(payload["gate"])
+
+
+@job(name="system.brief")
+def brief():
+    time.sleep(0.03)
+
+
 def _wait_for(gate):
     while not Path(gate).exists():
         time.sleep(_BLINK)
