@@ -31,9 +31,8 @@ def main() -> None:
     left_out = [name for name in QUEUES if QUEUES[name].version is None]
     for name in left_out:
         print(f"{name} is not installed and left out")
-    under = report.conditions(
-        {"jobs": arguments.jobs, "rounds": arguments.rounds}, [each.facts() for each in databases], left_out
-    )
+    facts = [each.facts() for each in databases]
+    under = report.conditions({"jobs": arguments.jobs}, facts, left_out)
     figures = report.Figures()
     for number in range(arguments.rounds):
         for key, database, count in _plan(arguments, databases, left_out, number):
@@ -42,7 +41,9 @@ def main() -> None:
             figures.add(key, numbers)
             shown = (f"{name} {value:,.2f}" for name, value in numbers.items())
             print(f"round {number + 1}", *key, *shown, sep="  ", flush=True)
-    print(report.write(arguments.output, figures, under))
+        # After every round, so that a long run that is ended early is not lost.
+        text = report.write(arguments.output, figures, {**under, "rounds": number + 1})
+    print(text)
 
 
 def _arguments() -> argparse.Namespace:

@@ -105,7 +105,7 @@ def _ignore() -> None:
 class JobContext:
     """Describe the running attempt to its handler.
 
-    The worker builds it; a test does so with the testing kit. `parents` holds
+    The worker builds it. `parents` holds
     `(job_id, result)` for each parent, in the order given when the job was created.
     """
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django_flare.models.fields import DocumentField, ExactCharField
 from django_flare.models.indexes import PartialIndex, UniqueWhereGiven
 from django_flare.models.querysets import ReadOnlyManager, ReadOnlyModel
-from django_flare.states import ENDED, Event, JobState, sources
+from django_flare.states import ENDED, FINAL, Event, JobState, sources
 
 STATE_LABELS = [
     (JobState.PENDING.value, _("Pending")),
@@ -95,6 +95,7 @@ class Job(ReadOnlyModel):
                 states=sorted(sources(Event.DUE)),
             ),
             PartialIndex(name="flare_job_running", fields=["worker_id"], states=[JobState.PROCESSING]),
+            PartialIndex(name="flare_job_finished", fields=["completed_at"], states=sorted(FINAL)),
             models.Index(name="flare_job_listing", fields=["created_at", "id"]),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_flare.conf import flare_settings
-from django_flare.lifecycle import housekeeping, recovery
+from django_flare.lifecycle import housekeeping, recovery, retention
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
 from django_flare.worker.connections import drop_connection
@@ -21,6 +21,8 @@ from django_flare.worker.runs import EndReason, Run
 logger = logging.getLogger("django_flare.worker")
 
 _SWEEP_INTERVAL = 300.0
+_PRUNE_INTERVAL = 60.0
+_PRUNE_MOMENT = 0.5
 
 
 class Heartbeat(threading.Thread):
@@ -34,10 +36,12 @@ class Heartbeat(threading.Thread):
         self._using = using
         self._beat = settings.beat.total_seconds()
         self._lease = settings.lease
+        self._keep = settings.keep
         self._stopped = threading.Event()
         self._beats_on_time = 0
         self._last_sent: float | None = None
-        self._last_sweep = time.monotonic()
+        self._next_sweep = time.monotonic() + _SWEEP_INTERVAL
+        self._next_prune = time.monotonic() + _PRUNE_INTERVAL
         self._held_by_nobody: set[tuple[int, int]] = set()
 
     def run(self) -> None:
@@ -112,8 +116,18 @@ class Heartbeat(threading.Thread):
         lost = recovery.recover(self._lease, self._using)
         if lost:
             logger.warning("Took back %d jobs whose workers have vanished", lost)
-        if time.monotonic() - self._last_sweep > _SWEEP_INTERVAL:
-            self._last_sweep = time.monotonic()
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + _SWEEP_INTERVAL
             repaired = housekeeping.repair_children(self._using)
             if repaired:
                 logger.warning("Settled %d waiting jobs whose parents had all ended", repaired)
+        if time.monotonic() >= self._next_prune:
+            self._next_prune = time.monotonic() + (0 if self._prune() else _PRUNE_INTERVAL)
+
+    def _prune(self) -> bool:
+        """Delete expired jobs for a moment; tell whether there may be more."""
+        until = time.monotonic() + _PRUNE_MOMENT
+        while retention.prune(self._keep, self._using):
+            if time.monotonic() > until or self._stopped.is_set():
+                return True
+        return False

@@ -24,6 +24,7 @@ class Outlook:
 
     def __init__(self, options: WorkerOptions, poll_interval: float, *, has_wakeups: bool) -> None:
         self._only = options.queues
+        self._burst = options.burst
         self._poll_interval = poll_interval
         self._due_lasts = _DUE_LASTS if has_wakeups else poll_interval
         self._names: list[str] = []
@@ -73,15 +74,18 @@ class Outlook:
     def note_recorded(self, applied: Applied) -> None:
         """Learn from recorded outcomes: children may be claimable now, a retry may be due soon."""
         states = set(applied.states.values())
+        if states:
+            self.is_empty = False
         if states and not self._names:
             self._look_at = 0.0
-            self.is_empty = False
         if states - {JobState.SUCCEEDED}:
             self._expect_due_soon()
 
     def _expect_due_soon(self) -> None:
-        # Not at once each time: under a storm of wake-ups every turn would ask.
-        self._look_at_due_at = min(self._look_at_due_at, self._looked_at_due + _DUE_PAUSE)
+        # Not at once each time: under a storm of wake-ups every turn would ask. A burst ends by what
+        # the next look finds, so that comes at once.
+        pause = 0.0 if self._burst else _DUE_PAUSE
+        self._look_at_due_at = min(self._look_at_due_at, self._looked_at_due + pause)
 
     def _look_at_due(self, using: str) -> None:
         now = time.monotonic()

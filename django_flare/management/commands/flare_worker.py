@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 from argparse import ArgumentParser
@@ -13,9 +14,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connections
 from django.utils import autoreload
 
 from django_flare.failpoints import activate_from_environment
+from django_flare.models import Worker
 from django_flare.worker.options import WorkerOptions, read_options
 from django_flare.worker.service import WorkerService, end_process
 
@@ -69,7 +72,7 @@ class Command(BaseCommand):
         activate_from_environment()
         ends_by_itself = options.burst or options.max_jobs is not None
         if settings.DEBUG and not ends_by_itself and _is_started_by_hand():
-            autoreload.run_with_reloader(_run_reloaded, options)
+            _run_with_reloader(options)
         else:
             _run(options)
 
@@ -82,6 +85,12 @@ def _run(options: WorkerOptions) -> None:
     )
     try:
         is_free = service.run()
+    except DatabaseError as error:
+        if _is_migrated(options.database):
+            raise
+        raise CommandError(
+            f"No tables of django_flare in database {options.database!r}: run manage.py migrate"
+        ) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -89,7 +98,33 @@ def _run(options: WorkerOptions) -> None:
         end_process()
 
 
+def _is_migrated(using: str) -> bool:
+    return Worker._meta.db_table in connections[using].introspection.table_names()
+
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def _run_with_reloader(options: WorkerOptions) -> None:
+    if os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true":
+        autoreload.run_with_reloader(_run_reloaded, options)
+        return
+    # Django's own parent process would kill the child at a signal, with its jobs.
+    while (status := _run_child()) == _CHANGED:
+        pass
+    sys.exit(status)
+
+
+_CHANGED = 3
+"""The exit status by which Django's reloader says that the code has changed."""
+
+
+def _run_child() -> int:
+    environment = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
+    child = subprocess.Popen(autoreload.get_child_arguments(), env=environment, close_fds=False)  # noqa: S603 - ourselves
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: child.send_signal(signal.SIGTERM))
+    return child.wait()
 
 
 def _run_reloaded(options: WorkerOptions) -> None:
@@ -97,6 +132,7 @@ def _run_reloaded(options: WorkerOptions) -> None:
     service = WorkerService(options)
 
     def end() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         service.stop()
         service.stop()
         service.ended.wait(10)

@@ -1,0 +1,38 @@
+"""Delete jobs that ended long ago."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from django_flare.models import Job
+from django_flare.states import FINAL
+from django_flare.store.clock import DatabaseNow
+from django_flare.store.rows import attempts, jobs, links, locked
+
+
+def expired(state: str, keep: timedelta, using: str) -> QuerySet[Job]:
+    """Return the jobs that have been in the final `state` for longer than `keep` and are needed by nobody.
+
+    A job with a child that has not ended is needed: the child's state follows from its parents'.
+    """
+    unfinished = links(using).filter(parent_id=OuterRef("pk")).exclude(child__state__in=sorted(FINAL))
+    # Both conditions on the state: the first is the partial index's, the second its leading column.
+    ended = jobs(using).filter(state__in=sorted(FINAL)).filter(state=state)
+    return ended.filter(~Exists(unfinished), completed_at__lt=DatabaseNow() - keep)
+
+
+def lock_expired(state: str, keep: timedelta, limit: int, using: str) -> list[int]:
+    """Lock up to `limit` expired jobs, oldest first, passing over those that others hold."""
+    rows = locked(expired(state, keep, using).order_by("completed_at"), skip=True)
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def delete(ids: Collection[int], using: str) -> None:
+    """Delete jobs with their attempts and links."""
+    attempts(using).filter(job_id__in=ids).delete()
+    links(using).filter(child_id__in=ids).delete()
+    links(using).filter(parent_id__in=ids).delete()
+    jobs(using).filter(pk__in=ids).only("pk").delete()

@@ -1,0 +1,49 @@
+import threading
+
+from django_flare.worker.inbox import Inbox
+from tests.worker.support import make_run
+
+
+def test_nothing_comes_of_nothing():
+    assert Inbox().collect(0) == ([], False)
+
+
+def test_finished_runs_come_together_in_order_and_wake_nobody_to_look():
+    inbox, runs = Inbox(), [make_run(id=n) for n in range(5)]
+    for run in runs:
+        inbox.put(run)
+    assert inbox.collect(0) == (runs, False)
+    assert inbox.collect(0) == ([], False)
+
+
+def test_any_number_of_wake_ups_is_one():
+    inbox = Inbox()
+    for _ in range(1000):
+        inbox.wake()
+    inbox.put(run := make_run())
+    assert inbox.collect(0) == ([run], True)
+    assert inbox.collect(0) == ([], False)
+    inbox.wake()
+    assert inbox.collect(0) == ([], True)
+
+
+def test_a_message_ends_the_wait():
+    inbox, answers = Inbox(), []
+    waiting = threading.Thread(target=lambda: answers.append(inbox.collect(60)))
+    waiting.start()
+    inbox.wake()
+    waiting.join(20)
+    assert answers == [([], True)]
+
+
+def test_a_wake_up_during_the_look_causes_another():
+    """It is noted even while the dispatcher is on its way from one wait to the next."""
+    inbox = Inbox()
+    inbox.wake()
+    assert inbox.collect(0)[1]
+    inbox.wake()
+    assert inbox.collect(0)[1]
+
+
+def test_a_negative_wait_is_none():
+    assert Inbox().collect(-1) == ([], False)

@@ -1,0 +1,66 @@
+"""The options of a worker, as the command line and the environment give them: strings."""
+
+import pytest
+from django.test import override_settings
+
+from django_flare.worker.options import WorkerOptions, read_options
+
+GOOD = [
+    ({}, WorkerOptions()),
+    ({"queues": None, "concurrency": None, "burst": False}, WorkerOptions()),
+    ({"queues": "mail"}, WorkerOptions(queues=("mail",))),
+    ({"queues": "b, a,b"}, WorkerOptions(queues=("b", "a"))),
+    ({"concurrency": "1"}, WorkerOptions(concurrency=1)),
+    ({"concurrency": 1000}, WorkerOptions(concurrency=1000)),
+    ({"poll_interval": "0.25"}, WorkerOptions(poll_interval=0.25)),
+    ({"poll_interval": "0.001"}, WorkerOptions(poll_interval=0.001)),
+    ({"burst": True}, WorkerOptions(burst=True)),
+    ({"max_jobs": "1"}, WorkerOptions(max_jobs=1)),
+    ({"shutdown_timeout": "0"}, WorkerOptions(shutdown_timeout=0.0)),
+    ({"shutdown_timeout": "3600"}, WorkerOptions(shutdown_timeout=3600.0)),
+    ({"database": "default"}, WorkerOptions()),
+]
+
+BAD = [
+    ({"queues": ""}, "--queues: empty"),
+    ({"queues": "a,,b"}, "--queues: empty"),
+    ({"queues": "a,b c"}, "--queues: ' ' is not allowed, only ASCII letters, digits and _ . : -"),
+    ({"queues": "q" * 101}, "--queues: 101 characters, at most 100"),
+    ({"queues": "a\nb"}, "--queues: '\\n' is not allowed"),
+    ({"concurrency": "0"}, "--concurrency: 0, a whole number from 1 to 1000"),
+    ({"concurrency": "1001"}, "--concurrency: 1001, a whole number from 1 to 1000"),
+    ({"concurrency": "1.5"}, "--concurrency: '1.5', a whole number"),
+    ({"concurrency": "ten"}, "--concurrency: 'ten', a whole number"),
+    ({"concurrency": "-3"}, "--concurrency: -3, a whole number"),
+    ({"concurrency": ""}, "--concurrency: '', a whole number"),
+    ({"max_jobs": "0"}, "--max-jobs: 0, a whole number from 1"),
+    ({"max_jobs": "1" * 5000}, "--max-jobs: "),
+    ({"poll_interval": "0"}, "--poll-interval: '0', seconds from 0.001 to 3600"),
+    ({"poll_interval": "nan"}, "--poll-interval: 'nan', seconds from 0.001 to 3600"),
+    ({"poll_interval": "inf"}, "--poll-interval: 'inf', seconds from"),
+    ({"poll_interval": "1 s"}, "--poll-interval: '1 s', seconds from"),
+    ({"shutdown_timeout": "-1"}, "--shutdown-timeout: '-1', seconds from 0 to 3600"),
+    ({"shutdown_timeout": "3601"}, "--shutdown-timeout: '3601', seconds from 0 to 3600"),
+    ({"database": "elsewhere"}, "--database: 'elsewhere' is not in DATABASES"),
+    ({"database": "a\nb"}, "--database: 'a\\nb' is not in DATABASES"),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), GOOD)
+def test_good_options(given, expected):
+    assert read_options(given) == expected
+
+
+@pytest.mark.parametrize(("given", "complaint"), BAD)
+def test_a_bad_option_is_named_in_one_line(given, complaint):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the text is checked below
+        read_options(given)
+    assert str(error.value).startswith(complaint)
+    assert len(str(error.value).splitlines()) == 1
+    assert len(str(error.value)) < 500
+
+
+def test_settings_stand_in_for_what_is_not_given():
+    with override_settings(FLARE={"POLL_INTERVAL": 0.5}):
+        assert read_options({}).poll_interval == 0.5
+        assert read_options({"poll_interval": "2"}).poll_interval == 2
