@@ -63,8 +63,7 @@ QUEUES = {
                    COUNT(*) FILTER (WHERE type = 'succeeded')
             FROM procrastinate_events
         """,
-        note="async task, --concurrency 30 (the fastest that we found), jobs kept; 2,000 at most, no results",
-        most=2000,
+        note="async task, --concurrency 30 (the fastest that we found), jobs kept; it stores no results",
         settings={"PROCRASTINATE_IMPORT_PATHS": ["benchmarks.peers.procrastinate_tasks"]},
     ),
     "django-tasks-db": Queue(

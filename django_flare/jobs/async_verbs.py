@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -14,11 +15,11 @@ Result = TypeVar("Result")
 
 
 def _twin(verb: Callable[Arguments, Result]) -> Callable[Arguments, Coroutine[Any, Any, Result]]:
+    @wraps(verb)
     async def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         return await sync_to_async(verb)(*args, **kwargs)
 
     run.__name__ = run.__qualname__ = f"a{verb.__name__}"
-    run.__doc__ = verb.__doc__
     return run
 
 

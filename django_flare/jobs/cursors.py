@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -37,7 +37,9 @@ def _read(cursor: str) -> _Place:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         place = msgspec.json.decode(text, type=_Place)
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        # Engines compare in UTC, in which a forged time may lie outside the calendar.
+        place.created_at.astimezone(UTC)
+    except (binascii.Error, ValueError, OverflowError, msgspec.MsgspecError):
         raise _bad() from None
     if place.created_at.utcoffset() is None or not 0 <= place.id < 2**63:
         raise _bad()

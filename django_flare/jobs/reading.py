@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
+from django_flare import values
 from django_flare.definitions import canonical_json
 from django_flare.definitions.options import validate_options
 from django_flare.errors import option_error
@@ -24,6 +25,7 @@ from django_flare.status import JobPage, JobStatus
 
 MAX_LIMIT = 100
 
+_HAS_PAIRS = "JSON_CONTAINS(tags, %s)"
 _HAS_PAIR = "EXISTS (SELECT 1 FROM json_each(tags) WHERE key = %s AND value = %s)"
 
 
@@ -157,15 +159,19 @@ def _moment(value: Any, name: str) -> str:
 
 
 def _checked_limit(limit: Any) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int):
-        raise option_error("limit", f"{type(limit).__name__}, an integer", "kind")
-    if not 1 <= limit <= MAX_LIMIT:
-        raise option_error("limit", f"{limit}, from 1 to {MAX_LIMIT}", "out_of_range")
-    return limit
+    try:
+        return values.whole(limit, 1, MAX_LIMIT)
+    except values.BadValueError as problem:
+        raise option_error("limit", str(problem)) from None
 
 
 def _with_tags(rows: QuerySet[Job], tags: Mapping[str, str]) -> QuerySet[Job]:
-    if connections[rows.db].features.supports_json_field_contains:
+    connection = connections[rows.db]
+    if connection.vendor == "mysql":
+        # Raw, because the ORM escapes what is not ASCII, which MariaDB does not take for the letter.
+        text = canonical_json(tags).decode()
+        return rows.filter(RawSQL(_HAS_PAIRS, (text,), output_field=BooleanField()))  # noqa: S611 - a constant
+    if connection.features.supports_json_field_contains:
         return rows.filter(tags__contains=dict(tags))
     for key, value in tags.items():
         # Raw, because the ORM reads a key of digits as an array's index. SQLite only.

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_flare import hooks
 from django_flare.conf import flare_settings
-from django_flare.definitions import JobDefinition, canonical_json, registry, resolve_options
+from django_flare.definitions import JobDefinition, canonical_json, encode_json, registry, resolve_options
 from django_flare.definitions.options import ResolvedOptions
 from django_flare.errors import FlareError, FlareNotFoundError, option_error
 from django_flare.lifecycle.create import Creation, create, create_many
@@ -102,7 +102,7 @@ def _listed(parents: Any) -> list[Any]:
 def _known_form(parent: Any) -> UUID:
     public_id = job_id_of(parent, "parents")
     if public_id is None:
-        raise FlareNotFoundError(f"parents: no job {parent}")
+        raise FlareNotFoundError(f"parents: no job {str(parent)[:64]!a}")
     return public_id
 
 
@@ -175,8 +175,9 @@ def _headers() -> str:
 
 def _provided(provider: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
-        provided = provider()
-        canonical_json(provided)
+        provided = dict(provider())
+        # By the rules of payloads: a NUL would break the caller's transaction on PostgreSQL.
+        encode_json(provided, "headers")
     except Exception:
         logger.exception("A header provider failed; its headers are left out")
         return {}

@@ -93,6 +93,8 @@ def enqueue_many(
 
 def many_requests(job: Any, payloads: Iterable[Any], options: ManyOptions) -> Sequence[JobRequest]:
     """Return one request for each payload."""
+    if not isinstance(payloads, Iterable):
+        raise option_error("payloads", f"{type(payloads).__name__}, several payloads", "kind")
     make_key = options.get("idempotency_key")
     if not callable(make_key):
         return [JobRequest(job=job, payload=payload, options=options) for payload in payloads]
@@ -134,5 +136,5 @@ def _control(change: Callable[[UUID, str], bool | None], job_id: JobId) -> bool:
     public_id = job_id_of(job_id)
     done = None if public_id is None else change(public_id, flare_settings().database)
     if done is None:
-        raise FlareNotFoundError(f"job_id: no job {job_id!s:.64}")
+        raise FlareNotFoundError(f"job_id: no job {str(job_id)[:64]!a}")
     return done

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from django.db import transaction
-
 from django_flare import signals
 from django_flare.store.insert import NewRow
+from django_flare.store.transactions import after_commit
 from django_flare.store.wakeup import wake_workers
 
 
@@ -22,7 +21,7 @@ def created(rows: Sequence[NewRow], using: str) -> None:
         by_kind.setdefault((row.job_type, row.queue), []).append(str(row.public_id))
     for (job_type, queue), ids in by_kind.items():
         send = partial(signals.job_enqueued.send_robust, sender=job_type, job_ids=ids, queue=queue)
-        transaction.on_commit(send, using=using, robust=True)
+        after_commit(send, using)
 
 
 def claimable(using: str) -> None:

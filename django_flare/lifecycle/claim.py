@@ -64,4 +64,4 @@ def _claim(request: ClaimRequest, using: str) -> list[ClaimedRow]:
         return []
     # The rows are locked, so exactly these are marked: the planner cannot take more (F10).
     store.mark_claimed([row.id for row in rows], request.worker_id, using)
-    return [row._replace(attempt=row.attempt + 1, fence=row.fence + 1) for row in rows]
+    return rows

@@ -18,8 +18,8 @@ from django_flare.store.links import ParentFact, WaitingRow
 _WAITING_OR_REVIVABLE = sources(Event.CASCADE) | sources(Event.REVIVE)
 
 
-def settle_children(ended: Collection[int], using: str) -> None:
-    """Settle every waiting descendant that the end of the jobs `ended` concerns.
+def settle_children(ended: Collection[int], using: str) -> bool:
+    """Settle every waiting descendant that the end of the jobs `ended` concerns; tell if one is claimable.
 
     Part of the transaction that ended them, so that no child starts before its parent's success is
     committed (F13) and a cascade is whole or not there (F14). Locks children after their parents,
@@ -27,24 +27,31 @@ def settle_children(ended: Collection[int], using: str) -> None:
     parents ending at once the later one sees the earlier (F11).
     """
     worklist: Collection[int] = ended
+    activated = False
     while worklist:
         cancelled: set[int] = set()
         for parents in links.chunks(worklist):
             children = links.children_of(parents, _WAITING_OR_REVIVABLE, using)
             for part in links.chunks(children):
-                cancelled |= _settle(part, using)
+                settled = _settle(part, using)
+                cancelled |= settled[JobState.CANCELLED]
+                activated = activated or bool(settled[JobState.PENDING])
         worklist = cancelled
         reach("cascade.between_levels")
+    return activated
 
 
-def _settle(children: Collection[int], using: str) -> set[int]:
-    """Settle these children; return those that are cancelled, whose own children are next."""
+def _settle(children: Collection[int], using: str) -> dict[JobState, set[int]]:
+    """Settle these children; return them by state. The children of those cancelled are next."""
     waiting = links.lock_waiting(children, using)
     facts = _facts_by_child(waiting, using)
     standings = {child.id: stand(facts[child.id], due=child.due) for child in waiting}
     changed = [child for child in waiting if standings[child.id] != _standing_now(child)]
     _write(changed, standings, using)
-    return {key for key, standing in standings.items() if standing.state is JobState.CANCELLED}
+    by_state: dict[JobState, set[int]] = defaultdict(set)
+    for key, standing in standings.items():
+        by_state[standing.state].add(key)
+    return by_state
 
 
 def _standing_now(child: WaitingRow) -> Standing:
@@ -80,8 +87,7 @@ def repair(limit: int, using: str) -> int:
     transaction may miss a child that was attached after its snapshot.
     """
     stuck = links.stuck_children(limit, using)
-    cancelled = _settle(stuck, using)
-    settle_children(cancelled, using)
+    settle_children(_settle(stuck, using)[JobState.CANCELLED], using)
     return len(stuck)
 
 
@@ -96,7 +102,7 @@ def revive_descendants(root: int, cause: UUID, using: str) -> None:
         links.revive(part, cause, using)
     cancelled_again: set[int] = set()
     for part in links.chunks(revived):
-        cancelled_again |= _settle(part, using)
+        cancelled_again |= _settle(part, using)[JobState.CANCELLED]
     settle_children(cancelled_again, using)
 
 

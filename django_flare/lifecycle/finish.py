@@ -32,9 +32,11 @@ class Applied:
 
     `states` holds the new state of every job whose outcome was recorded; `busy` those whose row
     somebody else had locked: try them again; `refused` those whose fence is outdated: drop them.
+    `activated` tells whether children of the ended jobs are claimable now.
     """
 
     states: dict[int, JobState] = field(default_factory=dict)
+    activated: bool = False
     busy: list[Outcome] = field(default_factory=list)
     refused: list[Outcome] = field(default_factory=list)
 
@@ -53,6 +55,7 @@ def apply_each(outcomes: Sequence[Outcome], using: str) -> Applied:
     for outcome in outcomes:
         applied = _apply_or_fail(outcome, using)
         total.states |= applied.states
+        total.activated = total.activated or applied.activated
         total.busy += applied.busy
         total.refused += applied.refused
     return total
@@ -89,7 +92,8 @@ def apply_within(outcomes: Sequence[Outcome], using: str, *, wait: bool = False)
     decisions = [decide(row, by_id[row.id]) for row in rows if row.fence == by_id[row.id].fence]
     _write(decisions, using)
     applied.states = {decision.write.id: decision.write.state for decision in decisions}
-    settle_children([key for key, state in applied.states.items() if state in FINAL], using)
+    ended = [key for key, state in applied.states.items() if state in FINAL]
+    applied.activated = settle_children(ended, using)
     _sort_missing([by_id[key] for key in by_id.keys() - applied.states.keys()], applied, using)
     return applied
 

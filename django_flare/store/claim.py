@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections
@@ -20,7 +20,7 @@ _CLAIM_ORDER = ("rank", "run_at", "id")
 
 
 class ClaimedRow(NamedTuple):
-    """Hold what a worker needs of a row to run it, as the row was before the claim.
+    """Hold what a worker needs of a row to run it, with the attempt counted and the fence raised.
 
     `payload` and `tags` are JSON text: what a row holds is parsed where one job alone can fail (F58).
     """
@@ -41,10 +41,16 @@ class ClaimedRow(NamedTuple):
 
 
 _TEXTS = {"payload", "tags"}
-_COLUMNS = [
-    ExpressionWrapper(F(name), output_field=TextField()) if name in _TEXTS else name
-    for name in ClaimedRow._fields
-]
+_COUNTED = {"attempt", "fence"}
+
+
+def _column(name: str) -> Any:
+    if name in _TEXTS:
+        return ExpressionWrapper(F(name), output_field=TextField())
+    return F(name) + 1 if name in _COUNTED else name
+
+
+_COLUMNS = [_column(name) for name in ClaimedRow._fields]
 
 
 def claimable(using: str) -> QuerySet[Job]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.transaction import atomic
+from django.db.transaction import atomic, on_commit
 
 from django_flare.store.faults import Fault, classify
 
@@ -26,7 +26,19 @@ _READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 def owns_transaction(using: str) -> bool:
     """Tell whether no caller has a transaction open, so that ours would be the outermost."""
-    return not connections[using].in_atomic_block
+    connection = connections[using]
+    return connection.get_autocommit() and not connection.in_atomic_block
+
+
+def after_commit(hook: Callable[[], object], using: str) -> None:
+    """Call `hook` after the caller's commit; what it raises is logged.
+
+    Without autocommit and outside atomic() Django knows of no commit and would refuse the hook, when
+    the row is there already (F26); it is left out then.
+    """
+    connection = connections[using]
+    if connection.in_atomic_block or connection.get_autocommit():
+        on_commit(hook, using=using, robust=True)
 
 
 @contextmanager
@@ -37,7 +49,7 @@ def transaction(using: str) -> Iterator[None]:
     first reads and then writes would be refused, without waiting, when another wrote between.
     """
     connection = connections[using]
-    with nullcontext() if connection.in_atomic_block else _prepared(connection), atomic(using):
+    with _prepared(connection) if owns_transaction(using) else nullcontext(), atomic(using):
         yield
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from django.db import connections, transaction
+from django.db import connections
 
 from django_flare.conf import flare_settings
+from django_flare.store.transactions import after_commit
 
 CHANNEL = "django_flare"
 
@@ -22,7 +23,7 @@ def wake_workers(using: str) -> None:
     waiting = getattr(connection, "run_on_commit", ())
     if any(isinstance(hook, partial) and hook.func is _notify for _, hook, *_ in waiting):
         return
-    transaction.on_commit(partial(_notify, using), using=using, robust=True)
+    after_commit(partial(_notify, using), using)
 
 
 def _notify(using: str) -> None:

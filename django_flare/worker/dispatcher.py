@@ -58,6 +58,7 @@ class Dispatcher(threading.Thread):
         self._outlook = outlook
         self._types = {definition.name: definition for definition in registry.definitions()}
         self._unwritten: dict[int, Outcome] = {}
+        self._orphans: deque[Outcome] = deque()
         self._suspects: deque[Run] = deque()
         self._suspect: Run | None = None
         self._dropped: list[Run] = []
@@ -98,8 +99,7 @@ class Dispatcher(threading.Thread):
 
     def give_back(self, outcomes: list[Outcome]) -> None:
         """Give back rows that this worker holds and nobody runs."""
-        for outcome in outcomes:
-            self._unwritten.setdefault(outcome.id, outcome)
+        self._orphans.extend(outcomes)
         self.inbox.wake()
 
     # The loop.
@@ -142,11 +142,13 @@ class Dispatcher(threading.Thread):
         """Promote what is due, record all outcomes, claim what there is room for."""
         if self._stopping or self._is_stalled():
             self._give_back_waiting()
+        self._give_back_orphans()
         self._outlook.look(self._using, woken=woken)
         outcomes = list(self._unwritten.values())[:_BATCH]
         request = self._request(len(self.in_hand) - len(outcomes))
         if outcomes or request:
             self._exchange(outcomes, request)
+        self._outlook.look_ahead(self._using)
         self._run_suspects()
         self._write_progress()
 
@@ -178,10 +180,14 @@ class Dispatcher(threading.Thread):
         for row in rows:
             run = Run(row, self._types[row.job_type], self._note_progress)
             self.in_hand[row.id] = run
-            if row.losses:
+            if not row.losses:
+                self.slots.put(run)
+            elif not self._suspects:
                 self._suspects.append(run)
             else:
-                self.slots.put(run)
+                # Held behind another suspect it would have a part in that one's next loss.
+                self._release(run)
+                self._appetite.note_claimed(-1)
 
     def _run_suspects(self) -> None:
         """Run a job that lost its worker before when nothing else runs: it may kill this one too (F45)."""
@@ -230,6 +236,13 @@ class Dispatcher(threading.Thread):
         for run in waiting:
             self._release(run)
         self._appetite.note_claimed(-len(waiting))
+
+    def _give_back_orphans(self) -> None:
+        while self._orphans:
+            outcome = self._orphans.popleft()
+            # Between its claim and now it may have come in hand: only this thread can tell.
+            if outcome.id not in self.in_hand:
+                self._unwritten.setdefault(outcome.id, outcome)
 
     def _take_back(self) -> list[Run]:
         waiting = self.slots.take_back()

@@ -52,16 +52,22 @@ class Outlook:
         return max(0.0, wake - time.monotonic())
 
     def look(self, using: str, *, woken: bool) -> None:
-        """Promote what is due and see which queues have claimable jobs, where it is time for either."""
+        """Promote what is known to be due, and see which queues have claimable jobs if it is time to."""
+        now = time.monotonic()
         if woken:
             self._look_at = 0.0
             self._expect_due_soon()
-        self._look_at_due(using)
-        now = time.monotonic()
+        if self._due_at is not None and now >= self._due_at:
+            self._look_at_due(using)
         if now >= self._look_at:
             self._names = claim.claimable_queues(using)
             self._look_at = now + (_NAMES_LAST if self._names else self._poll_interval)
             self.is_empty = not self.queues
+
+    def look_ahead(self, using: str) -> None:
+        """See when the next job is due if it is time to; after the claim, whose jobs need not wait for it."""
+        if time.monotonic() >= self._look_at_due_at:
+            self._look_at_due(using)
 
     def note_claim(self, *, full: bool, found: bool) -> None:
         """Learn from a claim: one that did not come back full has emptied the queues."""
@@ -74,10 +80,10 @@ class Outlook:
     def note_recorded(self, applied: Applied) -> None:
         """Learn from recorded outcomes: children may be claimable now, a retry may be due soon."""
         states = set(applied.states.values())
-        if states:
+        if applied.activated or JobState.PENDING in states or (states and self._burst):
             self.is_empty = False
-        if states and not self._names:
-            self._look_at = 0.0
+            if not self._names:
+                self._look_at = 0.0
         if states - {JobState.SUCCEEDED}:
             self._expect_due_soon()
 
@@ -88,14 +94,10 @@ class Outlook:
         self._look_at_due_at = min(self._look_at_due_at, self._looked_at_due + pause)
 
     def _look_at_due(self, using: str) -> None:
-        now = time.monotonic()
-        is_due = self._due_at is not None and now >= self._due_at
-        if not is_due and now < self._look_at_due_at:
-            return
         wait = housekeeping.next_due(using)
         if wait is not None and wait <= 0:
             if housekeeping.promote_due(using):
-                self._look_at = 0.0
+                self._look_at, self.is_empty = 0.0, False
             # There may be more than one batch; a row that stays due is locked by somebody else.
             wait = _DUE_PAUSE
         self._looked_at_due = time.monotonic()

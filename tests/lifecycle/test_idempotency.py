@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from django_flare import FlareConflictError, FlareOptionError, JobState, jobs
 from django_flare.models import Job
-from django_flare.store import rows
+from django_flare.store import keys, rows
 from tests.support import USING, Driver, columns, make_job, state
 from tests.testapp.jobs import Line, Order, SendWelcome, configured, plain, process_order
 from tests.testapp.models import Effect
@@ -211,8 +211,6 @@ def test_a_second_call_in_the_same_transaction_finds_the_first():
 
 def test_an_insert_that_the_constraint_refuses_leaves_the_callers_transaction_usable(monkeypatch):
     """The rival that committed between the look and the insert, played by a look that sees nothing."""
-    from django_flare.store import keys
-
     first = keyed()
     real, looks = keys.holders, []
 
@@ -230,8 +228,6 @@ def test_an_insert_that_the_constraint_refuses_leaves_the_callers_transaction_us
 
 
 def test_a_rival_that_stays_invisible_is_a_request_in_progress(monkeypatch):
-    from django_flare.store import keys
-
     keyed()
     monkeypatch.setattr(keys, "holders", lambda *arguments, locking: [])
     with pytest.raises(FlareConflictError) as caught:

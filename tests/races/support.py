@@ -4,6 +4,8 @@ Nothing here sleeps to wait for something: an actor is stopped at a failpoint an
 is blocked by another one's lock is asked of the database.
 """
 
+# ruff: noqa: E501
+
 import threading
 import time
 from contextlib import contextmanager
@@ -58,6 +60,7 @@ class Actor:
         self._statement = None
         self.backend = None
         self.done = False
+        self.turned_away = False
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
@@ -121,10 +124,11 @@ class Actor:
         return self._connected.is_set() and not self.done and _is_blocked(self)
 
     def ends_or_blocks(self):
-        """Wait for either; return "done" or "blocked"."""
-        wait_until(lambda: self.done or self.is_blocked())
-        self.waits_in = self._statement
-        return "done" if self.done else "blocked"
+        """Wait for either; return "done" or "blocked", or "busy" when its outcome was passed over once."""
+        wait_until(lambda: self.done or self.turned_away or self.is_blocked())
+        if self.done:
+            return "done"
+        return "busy" if self.turned_away else "blocked"
 
     def join(self):
         self._thread.join(PATIENCE)
@@ -288,7 +292,7 @@ def is_serial():
 
 def open_bug(reason, *, on=("postgresql", "mysql")):
     """Expect a test to fail on the engines `on` until the bug that it shows is fixed."""
-    return pytest.mark.xfail(f"connection.vendor in {on!r}", reason=reason, strict=True)
+    return pytest.mark.xfail(connection.vendor in on, reason=reason, strict=True)
 
 
 # --- jobs and what a worker does with them ----------------------------------------------------------------------
@@ -374,6 +378,8 @@ def apply_until_recorded(*outcomes):
         applied = finish.apply(left, USING)
         states.update(applied.states)
         left = applied.busy
+        if left and getattr(_here, "actor", None):
+            _here.actor.turned_away = True
     return states
 
 

@@ -1,5 +1,7 @@
 """A child attached at the very moment at which its parents end."""
 
+# ruff: noqa: E501
+
 import random
 from functools import partial
 
@@ -192,7 +194,7 @@ _waits = open_bug(
 class TestCallersThatHoldLocks:
     def test_a_finish_passes_over_a_parent_that_a_caller_holds_and_records_the_others(self, stage):
         """F12: an open transaction that attached a child costs the worker nothing but that one row."""
-        (held, claimed), (other, other_claimed), (third, third_claimed) = running_several(3)
+        (held, claimed), (other, other_claimed), (_, third_claimed) = running_several(3)
         jobs.enqueue(work)
 
         def hold():
@@ -238,7 +240,7 @@ class TestCallersThatHoldLocks:
     )
     def test_a_finish_does_not_wait_for_a_descendant_that_a_caller_holds(self, stage, end, level):
         """F12: the caller attached to a waiting child (or grandchild) of the job that ends."""
-        (parent, claimed), (other, other_claimed) = running_several(2)
+        (parent, claimed), (_, other_claimed) = running_several(2)
         chain = [parent]
         for _ in range(2):
             chain.append(jobs.continue_with(chain[-1], work))

@@ -1,5 +1,7 @@
 """Cancel and retry against claimers, each other, and everybody at once."""
 
+# ruff: noqa: E501
+
 import random
 import time
 from functools import partial
@@ -162,7 +164,7 @@ class TestRetries:
 
 
 class TestMixedLoad:
-    def test_cancel_all_retry_all_cascades_and_four_workers_deadlock_no_caller(self, stage):
+    def test_cancel_all_retry_all_cascades_and_four_workers_deadlock_no_caller(self, stage):  # noqa: C901
         """F20: for 4 seconds; no database error reaches anybody, every row ends where the rules put it."""
         seconds = 4
         draw = random.Random(20)

@@ -1,5 +1,7 @@
 """One key, one job, however many ask at the same instant and whoever of them rolls back."""
 
+# ruff: noqa: E501
+
 from functools import partial
 
 import pytest
@@ -208,12 +210,12 @@ class TestEnqueueAndTheCallersTransaction:
         parent = jobs.enqueue(work)
         with transaction.atomic():
             kept = jobs.continue_with(parent, work)
-            with pytest.raises(Rollback), transaction.atomic():
+            with pytest.raises(Rollback), transaction.atomic():  # noqa: PT012
                 jobs.enqueue(work)
                 jobs.continue_with(parent, work)
                 make()
                 raise Rollback
-        with pytest.raises(Rollback), transaction.atomic():
+        with pytest.raises(Rollback), transaction.atomic():  # noqa: PT012
             jobs.enqueue_many(work, [{}] * 3)
             assert jobs.cancel(parent)
             raise Rollback

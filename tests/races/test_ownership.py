@@ -1,5 +1,7 @@
 """Who may write what became of a run: the holder of the newest fence, and nobody else."""
 
+# ruff: noqa: E501
+
 import pytest
 from django.db import IntegrityError, InterfaceError, OperationalError
 
@@ -411,7 +413,7 @@ class TestAmbiguousCommits:
         assert (state(job_id), row(job_id).fence) == (JobState.PROCESSING, again.fence)
 
     @pytest.mark.skipif(
-        "connection.vendor == 'sqlite'", reason="SQLite has no connection that a network could cut"
+        "is_serial()", reason="SQLite has no connection that a network could cut"
     )
     def test_a_connection_cut_before_the_commit_leaves_the_database_as_it_was(self, stage):
         """F08: the server ends the connection; nothing of the turn is there, all of it can be repeated."""

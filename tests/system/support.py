@@ -34,7 +34,9 @@ def eventually(predicate, timeout=PATIENCE):
     deadline = time.monotonic() + timeout
     pause = threading.Event()
     while not (answer := predicate()):
-        assert time.monotonic() < deadline, f"it did not happen in {timeout} s; the last answer was {answer!r}"
+        assert time.monotonic() < deadline, (
+            f"it did not happen in {timeout} s; the last answer was {answer!r}"
+        )
         pause.wait(0.02)
     return answer
 
@@ -44,7 +46,10 @@ class WorkerProcess:
 
     def __init__(self, *arguments, flare=None, environment=None):
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("FLARE_WORKER_")}
-        settings = {"DJANGO_SETTINGS_MODULE": "tests.settings", "FLARE_TEST_SETTINGS": json.dumps(flare or {})}
+        settings = {
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "FLARE_TEST_SETTINGS": json.dumps(flare or {}),
+        }
         self._lines = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "django", "flare_worker", "--skip-checks", *map(str, arguments)],
@@ -222,7 +227,9 @@ def effects(job_id):
 
 def history(job_id):
     """Return the recorded runs that did not succeed: (number, outcome), the oldest first."""
-    return list(Attempt.objects.filter(job__public_id=job_id).order_by("fence").values_list("number", "outcome"))
+    return list(
+        Attempt.objects.filter(job__public_id=job_id).order_by("fence").values_list("number", "outcome")
+    )
 
 
 def attempt_of(job_id):

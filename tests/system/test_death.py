@@ -10,8 +10,8 @@ from tests.system.support import (
     all_in,
     attempt_of,
     effects,
-    eventually,
     events,
+    eventually,
     happened,
     history,
     let_lease_run_out,
@@ -50,7 +50,7 @@ class TestKilled:
         assert (row(job_id).losses, row(job_id).error_message) == (1, "")
 
     def test_a_poison_job_ends_in_the_dead_letter_and_takes_nobody_along(self, workers):
-        """F45: it kills every worker that runs it; the test restarts them, as an operator's supervisor would."""
+        """F45: it kills every worker that runs it; the test starts the next one, as a supervisor would."""
         good = jobs.enqueue_many(work.good, [None] * 15)
         poison = jobs.enqueue(work.kills_its_process)
         good += jobs.enqueue_many(work.good, [None] * 15)
@@ -90,14 +90,16 @@ class TestKilled:
 class TestKilledAtAFailpoint:
     @pytest.mark.parametrize("place", ["turn.before_commit", "turn.after_commit", "finish.before_write"])
     def test_every_job_ends_as_the_ledger_explains(self, workers, place):
-        """F07, F08: killed between two statements of ours; the next worker finds a database that makes sense."""
+        """F07, F08: killed between two statements of ours; the next worker finds rows that make sense."""
         ids = jobs.enqueue_many(work.good, [None] * 6)
         child = jobs.continue_with(ids[0], work.good)
         victim = workers.launch("--concurrency", 3, environment={"FLARE_FAILPOINTS": place})
         assert victim.exit_code() == -signal.SIGKILL
         let_lease_run_out(victim.worker_id)
         ran = {job_id: len(events(job_id, "finished")) for job_id in ids}
-        held = {str(each) for each in Job.objects.filter(state="processing").values_list("public_id", flat=True)}
+        held = {
+            str(each) for each in Job.objects.filter(state="processing").values_list("public_id", flat=True)
+        }
         if place == "turn.before_commit":
             # Rolled back: nothing was ever claimed.
             assert (held, set(ran.values())) == (set(), {0})

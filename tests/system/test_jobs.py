@@ -1,15 +1,18 @@
 """From enqueue to the final state, through a real worker process."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 
 from django_flare import JobState, jobs
 from django_flare.models import Job, Worker
 from tests.support import force
-from tests.system.support import NO_BACKOFF, all_in, attempt_of, eventually, events, happened, history, row, states
+from tests.system.support import NO_BACKOFF, all_in, events, eventually, history, row, states
 from tests.testapp import system_jobs as work
+from tests.testapp.models import Ledger
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
 
@@ -25,6 +28,11 @@ class TestEveryKindOfHandler:
         instances = [jobs.enqueue(work.Typed, PARCEL, queue="boxes") for _ in range(3)]
         async_class = jobs.enqueue(work.TypedAsync, PARCEL)
         bare = jobs.enqueue(work.bare)
+        later = jobs.schedule(work.bare, when=timedelta(hours=1))
+        failing = jobs.enqueue(work.raiser, {"error": "ValueError"})
+        with transaction.atomic():
+            rolled_back = jobs.enqueue(work.good)
+            transaction.set_rollback(True)
         nothing_to_keep = jobs.enqueue(work.unprintable_result)
         order = {"order": 12}
         chain = [jobs.enqueue(work.validate, order)]
@@ -54,29 +62,24 @@ class TestEveryKindOfHandler:
         assert row(chain[3]).result == [[chain[2], {"order": 12, "charged": True, "fulfilled": True}]]
         assert row(both).result == [[chain[1], {"order": 12, "charged": True}], [chain[0], {"order": 12}]]
         times = [(row(each).started_at, row(each).completed_at) for each in chain]
-        assert all(ended <= started for (_, ended), (started, _) in zip(times, times[1:], strict=False))
+        assert all(ended <= started for (_, ended), (started, _) in itertools.pairwise(times))
 
         for job_id in everything:
             found = row(job_id)
             assert (found.attempt, found.fence, found.progress, found.error_message) == (1, 1, 1.0, "")
             assert found.worker_id == worker.worker_id
-        # It has resigned.
+        # It has resigned, and waited for nothing that is not due.
         assert not Worker.objects.exists()
-
-    def test_a_rolled_back_enqueue_never_runs(self, workers, transactional_db):
-        from django.db import transaction
-
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
-            jobs.enqueue(work.good)
-            raise ZeroDivisionError
-        workers.burst()
-        assert not Job.objects.exists()
+        assert states(later, failing) == [JobState.SCHEDULED, JobState.FAILED]
+        assert jobs.get_status(rolled_back) is None
+        assert events(rolled_back) == []
 
 
 class TestWhileItRuns:
     def test_state_worker_and_progress_are_visible(self, workers, gate):
-        job_id = jobs.enqueue(work.halfway, {"gate": gate.path})
         worker = workers.start()
+        # It idles by now, so a wake-up or a short poll brings it there.
+        job_id = jobs.enqueue(work.halfway, {"gate": gate.path})
         eventually(lambda: jobs.get_status(job_id).progress == 0.5)
         status = jobs.get_status(job_id)
         assert (status.state, status.worker_id, status.attempt_number) == ("processing", worker.worker_id, 1)
@@ -145,20 +148,15 @@ class TestWishes:
 
 
 class TestOrder:
-    def test_priority_then_age_within_a_queue(self, workers):
-        low = jobs.enqueue(work.good, priority=-5)
-        first = jobs.enqueue(work.good)
-        second = jobs.enqueue(work.good)
-        high = jobs.enqueue(work.good, priority=90)
-        workers.burst("--concurrency", 1)
-        assert _order_of_starts() == [high, first, second, low]
-
-    def test_queues_in_the_order_of_preference(self, workers):
-        slow = [jobs.enqueue(work.good, queue="b") for _ in range(3)]
-        fast = [jobs.enqueue(work.good, queue="a") for _ in range(3)]
+    def test_queues_by_preference_then_priority_then_age(self, workers):
+        slow = [jobs.enqueue(work.good, queue="b", priority=100) for _ in range(3)]
+        low = jobs.enqueue(work.good, queue="a", priority=-5)
+        first = jobs.enqueue(work.good, queue="a")
+        second = jobs.enqueue(work.good, queue="a")
+        high = jobs.enqueue(work.good, queue="a", priority=90)
         other = jobs.enqueue(work.good, queue="c")
         workers.burst("--concurrency", 1, "--queues", "a,b")
-        assert _order_of_starts() == [*fast, *slow]
+        assert _order_of_starts() == [high, first, second, low, *slow]
         assert states(other) == [JobState.PENDING]
         assert row(other).attempt == 0
 
@@ -170,23 +168,6 @@ class TestOrder:
         workers.burst("--concurrency", 1)
         assert set(states(*crowd, late)) == {JobState.SUCCEEDED}
         assert _order_of_starts().index(late) <= 3
-
-    def test_max_jobs_counts_attempts(self, workers):
-        ids = [jobs.enqueue(work.quick, {"n": n}) for n in range(12)]
-        worker = workers.launch("--max-jobs", 5)
-        assert worker.exit_code() == 0
-        assert sorted(states(*ids)) == ["pending"] * 7 + ["succeeded"] * 5
-        assert not Worker.objects.exists()
-
-    def test_a_burst_runs_what_its_jobs_activate_and_leaves_what_is_not_due(self, workers):
-        parent = jobs.enqueue(work.quick, {"n": 1})
-        child = jobs.continue_with(parent, work.quick, {"n": 2})
-        grandchild = jobs.continue_with(child, work.quick, {"n": 3})
-        later = jobs.schedule(work.quick, when=timedelta(hours=1))
-        failing = jobs.enqueue(work.raiser, {"error": "ValueError"})
-        workers.burst("--concurrency", 2)
-        assert states(parent, child, grandchild) == ["succeeded"] * 3
-        assert states(later, failing) == ["scheduled", "failed"]
 
 
 class TestManyJobs:
@@ -200,30 +181,6 @@ class TestManyJobs:
             assert worker.terminate().exit_code() == 0
             assert "WARNING" not in worker.log
 
-    def test_a_worker_wakes_up_for_what_is_enqueued_while_it_idles(self, workers):
-        """Started before the job, with a poll so slow that only a wake-up, or short polling, explains the run."""
-        workers.start()
-        job_id = jobs.enqueue(work.good)
-        happened("finished", job_id)
-        all_in(JobState.SUCCEEDED, job_id)
-
-
-class TestRecords:
-    def test_the_record_of_a_failed_attempt(self, workers):
-        job_id = jobs.enqueue(work.raiser, {"error": "lines"}, max_attempts=1)
-        worker = workers.burst()
-        recorded = attempt_of(job_id)
-        assert (recorded.number, recorded.outcome, recorded.error_class) == (1, "failed", "builtins.ValueError")
-        assert recorded.error_message == "first\nsecond\x1b[31m"
-        assert "in raiser" in recorded.traceback
-        assert recorded.worker_id == worker.worker_id
-        assert recorded.started_at <= recorded.ended_at
-        # One line in the log, and nothing that steers a terminal.
-        (line,) = [line for line in worker.log.splitlines() if "first" in line]
-        assert "first\\nsecond\\x1b[31m" in line
-
 
 def _order_of_starts():
-    from tests.testapp.models import Ledger
-
     return list(Ledger.objects.filter(event="started").order_by("pk").values_list("job_id", flat=True))

@@ -1,13 +1,15 @@
 """Handlers that raise what nobody expects, leave dirt behind, or do not end."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 
 from django_flare import JobState, jobs
 from django_flare.models import Job
-from tests.system.support import NO_BACKOFF, all_in, attempt_of, effects, eventually, events, happened, history, row, states
+from tests.system.support import all_in, attempt_of, effects, events, happened, history, row, states
 from tests.testapp import system_jobs as work
-from tests.testapp.models import Effect, Ledger
+from tests.testapp.models import Ledger
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
 
@@ -21,7 +23,7 @@ class TestRaising:
         raised, good = {}, []
         for error in [*UNEXPECTED, *NASTY]:
             for handler in (work.raiser, work.raiser_async, work.raiser_in_task):
-                job_id = jobs.enqueue(handler, {"error": error}, timeout=_seconds(20))
+                job_id = jobs.enqueue(handler, {"error": error}, timeout=timedelta(seconds=20))
                 raised[job_id] = error
                 good.append(jobs.enqueue(work.quick, {"n": 1}))
         worker = workers.burst("--concurrency", 1)
@@ -33,8 +35,15 @@ class TestRaising:
             assert found.error_message
             assert len(found.error_message.encode()) <= 2048
             assert len(record.traceback.encode()) <= 65536
+            assert record.worker_id == worker.worker_id
+            assert record.started_at <= record.ended_at
             if error in UNEXPECTED:
                 assert record.error_class.rpartition(".")[2] == error
+        # One line each in the log, and nothing that steers a terminal.
+        lines = [line for line in worker.log.splitlines() if "first\\nsecond\\x1b[31m" in line]
+        assert len(lines) == 3
+        assert "\x1b" not in worker.log
+        assert worker.log.count(": failed (") == len(worker.log.splitlines()) - 3
         assert "Traceback" not in worker.log
         assert "failed and goes on" not in worker.log
 
@@ -69,7 +78,7 @@ class TestDirt:
 
 class TestTooLong:
     def test_the_escalation_within_the_grace(self, workers):
-        limits = {"timeout": _seconds(1), "max_attempts": 2}
+        limits = {"timeout": timedelta(seconds=1), "max_attempts": 2}
         thread = jobs.enqueue(work.overlong, **limits)
         task = jobs.enqueue(work.overlong_async, **limits)
         in_time = jobs.enqueue(work.late_but_done, **limits)
@@ -84,11 +93,13 @@ class TestTooLong:
         for job_id in ids:
             assert history(job_id) == [(1, "timed_out")], row(job_id).job_type
         assert attempt_of(thread).error_class == "django_flare.errors.JobTimeout"
-        assert row(thread).error_message.startswith("JobTimeout: the attempt ran longer than its timeout of 0:00:01")
+        assert row(thread).error_message.startswith(
+            "JobTimeout: the attempt ran longer than its timeout of 0:00:01"
+        )
         assert "in overlong" in attempt_of(thread).traceback
         assert events(thread) == ["started", "told", "raised JobTimeout"]
         assert events(task) == ["started", "raised CancelledError"]
-        # The token at the deadline, the exception a second later; counted from the claim, a little before the start.
+        # The token at the deadline, the exception a second later; from the claim, a little before the start.
         at = dict(Ledger.objects.filter(job_id=thread).values_list("event", "at"))
         claimed_at = attempt_of(thread).started_at
         assert (at["told"] - claimed_at).total_seconds() >= 1
@@ -104,7 +115,7 @@ class TestTooLong:
 
     def test_a_handler_that_swallows_everything_loses_its_slot(self, workers, gate):
         """F49, F04: the next job runs beside the thread that nobody can end."""
-        deaf = jobs.enqueue(work.deaf, {"gate": gate.path}, timeout=_seconds(1), max_attempts=1)
+        deaf = jobs.enqueue(work.deaf, {"gate": gate.path}, timeout=timedelta(seconds=1), max_attempts=1)
         worker = workers.start("--concurrency", 1, flare={"TIMEOUT_GRACE": 2})
         happened("started", deaf)
         after = [jobs.enqueue(work.good) for _ in range(3)]
@@ -123,9 +134,3 @@ class TestTooLong:
         all_in(JobState.SUCCEEDED, last)
         assert (row(deaf).state, row(deaf).completed_at) == (before.state, before.completed_at)
         assert worker.terminate().exit_code() == 0
-
-
-def _seconds(number):
-    from datetime import timedelta
-
-    return timedelta(seconds=number)

@@ -7,7 +7,7 @@ import pytest
 
 from django_flare import JobState, jobs
 from django_flare.models import Job, Worker
-from tests.system.support import all_in, eventually, events, happened, history, row, states
+from tests.system.support import all_in, events, eventually, happened, history, row, states
 from tests.testapp import system_jobs as work
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]

@@ -1,6 +1,7 @@
 """What real workers run in the tests of the whole system; most handlers write down what they did."""
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import signal
@@ -46,7 +47,12 @@ class Parcel:
 @job(name="system.typed")
 def typed(payload: Parcel, ctx: JobContext):
     assert isinstance(payload, Parcel)
-    return {"number": payload.number, "price": str(payload.price), "due": payload.due.isoformat(), "tags": ctx.tags}
+    return {
+        "number": payload.number,
+        "price": str(payload.price),
+        "due": payload.due.isoformat(),
+        "tags": ctx.tags,
+    }
 
 
 @job(name="system.typed_async")
@@ -299,7 +305,13 @@ def probe(ctx: JobContext):
     return seen
 
 
-CLEAN = {"leak": "clean", "timezone": "UTC", "language": "en-us", "in_atomic_block": False, "autocommit": True}
+CLEAN = {
+    "leak": "clean",
+    "timezone": "UTC",
+    "language": "en-us",
+    "in_atomic_block": False,
+    "autocommit": True,
+}
 
 
 def _open_transaction():
@@ -423,8 +435,6 @@ def deaf(payload: dict, ctx: JobContext):
     """Swallow whatever is raised here, until the gate opens."""
     note(ctx, "started")
     while not Path(payload["gate"]).exists():
-        try:
+        with contextlib.suppress(BaseException):
             time.sleep(_BLINK)
-        except BaseException:  # noqa: S110
-            pass
     note(ctx, "finished")

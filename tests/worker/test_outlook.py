@@ -1,4 +1,4 @@
-"""What a worker knows of the work there is; against the database, with the worker's own clock in the test's hands."""
+"""What a worker knows of the work there is; on the database, the worker's own clock in the test's hands."""
 
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ def enqueue(*queues):
 
 def look(view, *, woken=False):
     """Return how many statements a look took."""
-    with CaptureQueriesContext(connection, ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         view.look(USING, woken=woken)
     return len(captured)
 
@@ -141,7 +141,7 @@ class TestDue:
         # Later than the poll does not matter.
         far = make(poll=0.2)
         look(far)
-        assert far.patience <= 0.2
+        assert far.patience == pytest.approx(0.2)
 
     def test_a_far_due_time_does_not_shorten_the_wait(self, now):
         jobs.schedule(idle, {}, when=timedelta(days=3))

@@ -30,7 +30,12 @@ class Odd(BaseException): ...
 )
 def test_a_json_value_is_kept(value, text):
     outcome = success(make_run(), value)
-    assert (outcome.event, outcome.result, outcome.result_error, outcome.failure) == (Event.SUCCEED, text, "", None)
+    assert (outcome.event, outcome.result, outcome.result_error, outcome.failure) == (
+        Event.SUCCEED,
+        text,
+        "",
+        None,
+    )
 
 
 @pytest.mark.parametrize(

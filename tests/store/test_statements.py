@@ -1,0 +1,163 @@
+"""How many statements the verbs and the worker's turns cost (design, sections 3 and 4).
+
+Counts, never seconds: what grows with the number of jobs would show here.
+"""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from django_flare import JobState, jobs
+from django_flare.lifecycle import finish, housekeeping, recovery
+from django_flare.lifecycle.failures import describe
+from django_flare.lifecycle.outcomes import Outcome
+from django_flare.models import Job
+from django_flare.states import Event
+from tests.support import USING, Driver, make_job
+from tests.testapp.jobs import plain
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FRAMES = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET TRANSACTION", "NOTIFY")
+
+
+def counted(work):
+    """Return the statements of `work`, BEGIN and COMMIT among them, NOTIFY left out."""
+    with CaptureQueriesContext(connection) as captured:
+        work()
+    statements = [query["sql"].strip() for query in captured.captured_queries]
+    return [statement for statement in statements if not statement.startswith("NOTIFY")]
+
+
+def without_frames(statements):
+    return [statement for statement in statements if not statement.upper().startswith(FRAMES)]
+
+
+def test_a_keyless_job_is_one_statement_without_a_transaction():
+    (statement,) = counted(lambda: jobs.enqueue(plain, {"a": 1}, queue="q", tags={"a": "b"}))
+    assert statement.startswith("INSERT INTO")
+
+
+def test_a_wake_up_is_one_statement_more_and_once_in_a_transaction(database_vendor):
+    expected = 1 if database_vendor == "postgres" else 0
+
+    def notified(work):
+        with CaptureQueriesContext(connection) as captured:
+            work()
+        return sum(query["sql"].startswith("NOTIFY") for query in captured.captured_queries)
+
+    def several():
+        with transaction.atomic():
+            for _ in range(5):
+                jobs.enqueue(plain)
+            jobs.enqueue_many(plain, [{}] * 5)
+
+    assert notified(lambda: jobs.enqueue(plain)) == expected
+    assert notified(several) == expected
+
+
+def test_no_wake_up_where_it_is_switched_off(settings):
+    settings.FLARE = {"NOTIFY": False}
+    with CaptureQueriesContext(connection) as captured:
+        jobs.enqueue(plain)
+    assert len(captured.captured_queries) == 1
+
+
+def test_a_thousand_jobs_are_at_most_five_statements():
+    statements = counted(lambda: jobs.enqueue_many(plain, [{"n": number} for number in range(1_000)]))
+    assert len(without_frames(statements)) <= 5
+
+
+def test_a_replay_inserts_nothing():
+    jobs.enqueue(plain, idempotency_key="K")
+    statements = without_frames(counted(lambda: jobs.enqueue(plain, idempotency_key="K")))
+    assert len(statements) == 1
+    assert statements[0].startswith("SELECT")
+
+
+def prepared(count, queue):
+    driver = Driver()
+    jobs.enqueue_many(plain, [{}] * count, queue=queue)
+    return driver
+
+
+def test_a_claim_costs_the_same_for_one_job_and_for_many():
+    costs = []
+    for count in (1, 10, 150):
+        driver = prepared(count, f"q{count}")
+        statements = counted(lambda driver=driver, count=count: driver.claim(f"q{count}", limit=200))
+        costs.append(len(without_frames(statements)))
+        assert len(driver.runs) == count
+    assert costs == [2, 2, 2]
+
+
+def test_a_claim_that_finds_nothing_writes_nothing():
+    driver = prepared(1, "q")
+    statements = without_frames(counted(lambda: driver.claim("empty")))
+    assert [statement[:6] for statement in statements] == ["SELECT"]
+
+
+ENDINGS = {
+    Event.SUCCEED: {"result": '{"a":1}'},
+    Event.FAIL: {"failure": describe(ValueError("boom"))},
+    Event.SNOOZE: {"delay": 5.0},
+    Event.RELEASE: {},
+    Event.LOSE: {},
+}
+
+
+@pytest.mark.parametrize("event", ENDINGS)
+def test_finishing_costs_the_same_for_one_job_and_for_many(event):
+    costs = []
+    # Django splits an insert on SQLite at 999 parameters, so no more than 90 records of attempts.
+    for count in (1, 10, 90):
+        driver = prepared(count, f"q{count}")
+        driver.claim(f"q{count}", limit=200)
+        outcomes = [
+            Outcome(id=run.id, fence=run.fence, event=event, **ENDINGS[event]) for run in driver.runs.values()
+        ]
+        statements = counted(lambda outcomes=outcomes: finish.apply(outcomes, USING))
+        costs.append(len(without_frames(statements)))
+    assert costs[0] == costs[1] == costs[2] <= 4
+
+
+def test_finishing_parents_costs_the_same_for_one_child_and_for_many():
+    costs = []
+    for count in (1, 10, 50):
+        driver, parent = Driver(), make_job()
+        for _ in range(count):
+            make_job(parents=parent)
+        outcome = driver.outcome(parent, Event.SUCCEED)
+        statements = counted(lambda outcome=outcome: finish.apply([outcome], USING))
+        costs.append(len(without_frames(statements)))
+    assert Job.objects.filter(state=JobState.PENDING).count() == 61
+    assert costs[0] == costs[1] == costs[2]
+
+
+def test_promotion_costs_the_same_for_one_job_and_for_many(clock):
+    costs = []
+    for count in (1, 20):
+        for _ in range(count):
+            make_job(when=timedelta(seconds=5))
+        clock.advance(10)
+        costs.append(len(without_frames(counted(lambda: housekeeping.promote_due(USING)))))
+    assert costs[0] == costs[1]
+
+
+def test_a_beat_is_an_update_and_a_look():
+    driver = prepared(10, "q")
+    driver.claim("q")
+    statements = without_frames(counted(lambda: recovery.beat(driver.worker_id, 10, USING)))
+    assert [statement[:6] for statement in statements] == ["UPDATE", "SELECT"]
+
+
+def test_a_cancellation_costs_the_same_for_one_child_and_for_many():
+    costs = []
+    for count in (1, 10, 50):
+        parent = make_job()
+        for _ in range(count):
+            make_job(parents=parent)
+        costs.append(len(without_frames(counted(lambda parent=parent: jobs.cancel(parent)))))
+    assert costs[0] == costs[1] == costs[2]

@@ -1,0 +1,349 @@
+"""The dispatcher on the database, with real slots, in this process."""
+
+import logging
+
+import pytest
+from django.db import OperationalError
+from django.test import override_settings
+
+from django_flare import failpoints, jobs
+from django_flare.conf import flare_settings
+from django_flare.definitions import registry
+from django_flare.lifecycle import claim, recovery
+from django_flare.lifecycle.claim import ClaimRequest
+from django_flare.lifecycle.outcomes import Outcome
+from django_flare.models import Attempt, Job, Worker
+from django_flare.states import Event
+from django_flare.worker.dispatcher import Dispatcher
+from django_flare.worker.heartbeat import Heartbeat
+from django_flare.worker.identity import Identity
+from django_flare.worker.options import WorkerOptions
+from django_flare.worker.outlook import Outlook
+from django_flare.worker.runs import EndReason
+from tests.support import force, row, state
+from tests.worker.support import USING, act, aidle, eventually, idle, stage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Bench:
+    """A dispatcher that a test starts, watches and ends."""
+
+    def __init__(self, poll=0.05, **options):
+        self.options = WorkerOptions(**options)
+        self.identity = Identity(self.options, flare_settings().lease)
+        self.identity.register()
+        self.outlook = Outlook(self.options, poll, has_wakeups=False)
+        self.dispatcher = Dispatcher(self.options, self.identity, self.outlook)
+        self.looks = 0
+        look = self.outlook.look
+        self.outlook.look = lambda *args, **kwargs: (self._count(), look(*args, **kwargs))
+        self._heartbeat = None
+
+    def _count(self):
+        self.looks += 1
+
+    def start(self, *, beating=False):
+        self.dispatcher.start()
+        if beating:
+            self._heartbeat = Heartbeat(self.dispatcher, self.identity, USING)
+            self._heartbeat.start()
+        return self
+
+    def turns(self, number=6):
+        """Return after that many more turns: what did not happen by then will not."""
+        until = self.looks + number
+        eventually(lambda: self.dispatcher.inbox.wake() or self.looks >= until)
+
+    def end(self):
+        stage.free()
+        self.dispatcher.stop()
+        settled = self.dispatcher.settled.wait(25) if self.dispatcher.is_alive() else True
+        self.dispatcher.join(25)
+        if self._heartbeat:
+            self._heartbeat.stop()
+            self._heartbeat.join(25)
+        free = self.dispatcher.slots.stop(25) if self.dispatcher.ident else True
+        assert settled
+        assert free
+
+
+@pytest.fixture
+def bench():
+    stage.__init__()
+    benches = []
+
+    def make(**options):
+        benches.append(Bench(**options))
+        return benches[-1]
+
+    yield make
+    failpoints.clear()
+    for each in benches:
+        each.end()
+
+
+def enqueue(name, **options):
+    return jobs.enqueue(act, {"name": name}, **options)
+
+
+def running(*names):
+    eventually(lambda: stage.running == set(names))
+
+
+def is_in(expected, *job_ids):
+    eventually(lambda: {state(job_id) for job_id in job_ids} == {expected})
+
+
+class TestRunning:
+    def test_a_burst_runs_all_there_is_and_settles(self, bench):
+        ids = [enqueue(str(n)) for n in range(30)] + [jobs.enqueue(aidle, {}) for _ in range(10)]
+        first = ids[0]
+        child = jobs.continue_with(first, idle, {})
+        worker = bench(burst=True, concurrency=4).start()
+        assert worker.dispatcher.settled.wait(25)
+        assert {state(each) for each in [*ids, child]} == {"succeeded"}
+        assert sorted(stage.started, key=int) == [str(n) for n in range(30)]
+        assert max(len(each) for each in stage.neighbours.values()) <= 3
+        assert worker.dispatcher.in_hand == {}
+
+    def test_max_jobs(self, bench):
+        ids = [enqueue(str(n)) for n in range(9)]
+        worker = bench(max_jobs=5, concurrency=2).start()
+        assert worker.dispatcher.settled.wait(25)
+        assert sorted(state(each) for each in ids) == ["pending"] * 4 + ["succeeded"] * 5
+
+    def test_no_more_jobs_in_hand_than_slots_while_nothing_is_known_of_them(self, bench):
+        names = [str(n) for n in range(12)]
+        stage.hold(*names)
+        for name in names:
+            enqueue(name)
+        worker = bench(concurrency=3).start()
+        eventually(lambda: len(stage.running) == 3)
+        worker.turns()
+        assert Job.objects.filter(state="processing").count() == 3
+
+
+class TestSuspects:
+    """F45: a job that lost its worker runs alone, in no company that it could take along."""
+
+    def test_a_suspect_waits_for_the_others_and_nothing_begins_beside_it(self, bench):
+        stage.hold("early", "suspect")
+        early = enqueue("early", priority=10)
+        suspect = enqueue("suspect")
+        force(suspect, losses=1)
+        worker = bench(concurrency=4).start()
+        running("early")
+        worker.turns()
+        assert stage.started == ["early"]
+        stage.free("early")
+        running("suspect")
+        late = [enqueue(f"late {n}") for n in range(3)]
+        worker.turns()
+        assert {state(each) for each in late} == {"pending"}
+        assert {row(each).fence for each in late} == {0}
+        stage.free("suspect")
+        is_in("succeeded", early, suspect, *late)
+        assert stage.neighbours["suspect"] == set()
+
+    def test_a_suspect_is_held_with_no_other_suspect(self, bench):
+        """Were they held together, each would have a part in the other's next loss."""
+        suspects = [enqueue(f"suspect {n}") for n in range(6)]
+        stage.hold("suspect 0")
+        for each in suspects:
+            force(each, losses=2)
+        worker = bench(concurrency=4).start()
+        running("suspect 0")
+        assert [state(each) for each in suspects] == ["processing"] + ["pending"] * 5
+        assert {(row(each).attempt, row(each).losses) for each in suspects[1:]} == {(0, 2)}
+        worker.turns()
+        assert [state(each) for each in suspects] == ["processing"] + ["pending"] * 5
+        stage.free("suspect 0")
+        is_in("succeeded", *suspects)
+        assert all(stage.neighbours[f"suspect {n}"] == set() for n in range(6))
+        assert {row(each).attempt for each in suspects} == {1}
+
+    def test_with_max_jobs_what_was_not_started_does_not_count(self, bench):
+        suspects = [enqueue(f"suspect {n}") for n in range(4)]
+        for each in suspects:
+            force(each, losses=1)
+        worker = bench(concurrency=4, max_jobs=3).start()
+        assert worker.dispatcher.settled.wait(25)
+        assert sorted(state(each) for each in suspects) == ["pending"] + ["succeeded"] * 3
+
+
+class TestGivingBack:
+    def test_a_stale_buffer_is_given_back_and_not_taken_again(self, bench):
+        """Jobs were short; then one is not: what waits behind it is free for other workers."""
+        quick = jobs.enqueue_many(idle, [{}] * 100, priority=5)
+        stage.hold("long")
+        long = enqueue("long", priority=4)
+        behind = jobs.enqueue_many(idle, [{}] * 150)
+        worker = bench(concurrency=1).start()
+        running("long")
+        is_in("succeeded", *quick)
+        eventually(lambda: Job.objects.filter(state="processing").count() == 1)
+        worker.turns(20)
+        left = Job.objects.filter(public_id__in=behind)
+        assert not left.exclude(state="pending").exists()
+        assert not left.exclude(attempt=0, losses=0, worker_id="").exists()
+        assert not left.filter(fence__gt=1).exists()
+        stage.free("long")
+        is_in("succeeded", long, *behind)
+
+    def test_stop_gives_back_what_no_slot_has_started(self, bench):
+        stage.hold("long")
+        jobs.enqueue_many(idle, [{}] * 50, priority=5)
+        long = enqueue("long", priority=4)
+        behind = jobs.enqueue_many(idle, [{}] * 50)
+        worker = bench(concurrency=1).start()
+        running("long")
+        worker.dispatcher.stop()
+        eventually(lambda: Job.objects.filter(state="processing").count() == 1)
+        assert not worker.dispatcher.settled.is_set()
+        stage.free("long")
+        assert worker.dispatcher.settled.wait(25)
+        assert state(long) == "succeeded"
+        assert not Job.objects.filter(public_id__in=behind).exclude(state="pending", attempt=0).exists()
+
+    def test_give_up_releases_also_what_runs(self, bench):
+        stage.hold("long")
+        long = enqueue("long")
+        worker = bench(concurrency=1).start()
+        running("long")
+        worker.dispatcher.stop()
+        worker.dispatcher.give_up()
+        assert worker.dispatcher.settled.wait(25)
+        assert (state(long), row(long).attempt, row(long).losses) == ("pending", 0, 0)
+        assert not Attempt.objects.exists()
+
+    def test_rows_that_nobody_runs_are_given_back(self, bench):
+        """F08: a claim whose commit happened although it looked as if not."""
+        job_id = enqueue("orphan")
+        worker = bench(concurrency=2)
+        (held,) = claim.claim(ClaimRequest(worker.identity.worker_id, ["stage"], registry.names(), 5), USING)
+        worker.start()
+        worker.turns()
+        assert (state(job_id), stage.started) == ("processing", [])
+        worker.dispatcher.give_back([Outcome(id=held.id, fence=held.fence, event=Event.RELEASE)])
+        is_in("succeeded", job_id)
+        assert (row(job_id).attempt, row(job_id).fence, row(job_id).losses) == (1, 2, 0)
+
+    @override_settings(FLARE={"BEAT": 0.05, "LEASE": 30})
+    def test_the_heartbeat_finds_them(self, bench):
+        """And leaves alone what runs, however long."""
+        stage.hold("long")
+        long = enqueue("long")
+        worker = bench(concurrency=2).start(beating=True)
+        running("long")
+        (lost,) = [enqueue("orphan", queue="unserved")]
+        assert row(lost).fence == 0
+        claim.claim(ClaimRequest(worker.identity.worker_id, ["unserved"], registry.names(), 5), USING)
+        is_in("succeeded", lost)
+        assert (row(lost).attempt, row(lost).losses) == (1, 0)
+        assert row(long).fence == 1
+        stage.free("long")
+        is_in("succeeded", long)
+
+
+class TestLostLease:
+    def test_what_it_held_is_somebody_elses_from_then_on(self, bench, caplog):
+        """F05, F02"""
+        stage.hold("one", "two")
+        one, two = enqueue("one"), enqueue("two")
+        behind = enqueue("behind")
+        worker = bench(concurrency=2).start()
+        running("one", "two")
+        runs = list(worker.dispatcher.in_hand.values())
+        # The row first, so that it cannot claim under the old id; then what the heartbeat does.
+        Worker.objects.all().delete()
+        worker.identity.forget()
+        worker.dispatcher.drop_lease()
+        assert worker.dispatcher.in_hand == {}
+        assert {run.end_reason for run in runs} == {EndReason.LEASE_LOST}
+        assert all(run.token for run in runs)
+        worker.identity.register()
+
+        # Both slots are still busy: the third job is left to others.
+        worker.turns()
+        assert (state(behind), row(behind).fence) == ("pending", 0)
+        with caplog.at_level(logging.WARNING, "django_flare.worker"):
+            stage.free("one")
+            is_in("succeeded", behind)
+        assert "the lease was lost, its outcome is dropped" in caplog.text
+        # The dropped outcome was not written; recovery takes both jobs back.
+        assert (state(one), state(two)) == ("processing", "processing")
+        assert recovery.recover(flare_settings().lease, USING) == 2
+        stage.free("two")
+        is_in("succeeded", one, two)
+        assert {(row(each).attempt, row(each).losses) for each in (one, two)} == {(1, 1)}
+
+    def test_an_outcome_under_an_outdated_fence_is_dropped(self, bench, caplog):
+        """F02: another run of the job exists by then."""
+        stage.hold("slow")
+        job_id = enqueue("slow")
+        worker = bench(concurrency=1).start()
+        running("slow")
+        force(job_id, fence=5, worker_id="wrk_other")
+        before = row(job_id)
+        stage.free("slow")
+        eventually(lambda: worker.dispatcher.in_hand == {})
+        assert "the lease was lost, its outcome is dropped" in caplog.text
+        after = row(job_id)
+        assert (after.state, after.fence, after.worker_id) == ("processing", 5, "wrk_other")
+        assert after.started_at == before.started_at
+
+
+class TestOutages:
+    """F08, F09, F33: an outcome is kept until it is written, and written once."""
+
+    @override_settings(FLARE={"BEAT": 0.05, "LEASE": 30})
+    @pytest.mark.parametrize("place", ["turn.before_commit", "turn.after_commit"])
+    def test_an_outcome_is_written_once_whatever_became_of_the_commit(self, bench, caplog, place):
+        stage.hold("one", "two")
+        one, two = enqueue("one"), enqueue("two")
+        child = jobs.continue_with(one, idle, {})
+        # The heartbeat gives back the child, should its claim have been committed unseen.
+        worker = bench(concurrency=2).start(beating=True)
+        running("one", "two")
+        broken = _break_times(place, 3)
+        stage.free()
+        is_in("succeeded", one, two, child)
+        assert broken == [0]
+        assert not Attempt.objects.exists()
+        assert {(row(each).attempt, row(each).fence, row(each).losses) for each in (one, two)} == {(1, 1, 0)}
+        assert caplog.text.count("The database does not answer") >= 1
+        # Refused the second time because it was written the first time: nobody's lease was lost.
+        assert "lease was lost" not in caplog.text
+        eventually(lambda: worker.dispatcher.in_hand == {})
+
+    @override_settings(FLARE={"BEAT": 0.05, "LEASE": 30})
+    def test_jobs_whose_claim_was_committed_unseen_are_run_in_the_end(self, bench):
+        ids = [enqueue(str(n)) for n in range(4)]
+        broken = _break_times("turn.after_commit", 1)
+        bench(concurrency=4).start(beating=True)
+        is_in("succeeded", *ids)
+        assert broken == [0]
+        assert {(row(each).attempt, row(each).fence, row(each).losses) for each in ids} == {(1, 2, 0)}
+        assert sorted(stage.started) == ["0", "1", "2", "3"]
+
+    def test_a_bug_of_ours_does_not_end_it(self, bench, caplog):
+        job_id = enqueue("one")
+        broken = _break_times("turn.before_commit", 2, RuntimeError("a bug"))
+        bench(concurrency=1).start()
+        is_in("succeeded", job_id)
+        assert broken == [0]
+        assert "The dispatcher failed and goes on" in caplog.text
+
+
+def _break_times(place, times, error=None):
+    """Let the place raise that many times; return what is left as a list of one number."""
+    left = [times]
+
+    def act_up():
+        if left[0]:
+            left[0] -= 1
+            raise error or OperationalError("gone")
+
+    failpoints.activate(place, act_up)
+    return left
