@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from django_flare import hooks
+from django_flare import hooks, values
 from django_flare.conf import flare_settings
 from django_flare.definitions import JobDefinition, canonical_json, encode_json, registry, resolve_options
 from django_flare.definitions.options import ResolvedOptions
@@ -26,8 +26,7 @@ from django_flare.store.insert import NewRow
 logger = logging.getLogger("django_flare.jobs")
 
 MAX_PARENTS = 100
-MAX_DELAY = timedelta(days=3653)
-"""Ten years."""
+MAX_DELAY = timedelta(seconds=values.TEN_YEARS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,16 +40,22 @@ def beat(worker_id: str, running: int, using: str) -> Beat:
     return Beat(alive, store.held_by(worker_id, using) if alive else {})
 
 
-def resign(worker_id: str, using: str) -> None:
-    """End a worker's life after its last run: what it still holds is given back without blame."""
+def resign(worker_id: str, using: str) -> bool:
+    """End a worker's life after its last run: what it still holds is given back without blame.
 
-    def work() -> None:
-        store.unregister(worker_id, using)
+    False when somebody has locked one of its rows: the worker stays registered, try again.
+    """
+
+    def work() -> bool:
+        # Before its runs, as everywhere, so that nobody waits in a ring.
+        store.lock(worker_id, using)
         while held := store.runs_of([worker_id], _RUNS_AT_ONCE, using):
             if not _end_runs(held, Event.RELEASE, using).states:
-                break
+                return False
+        store.unregister(worker_id, using)
+        return True
 
-    in_transaction(work, using)
+    return in_transaction(work, using)
 
 
 def recover(lease: timedelta, using: str) -> int:

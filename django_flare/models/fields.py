@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -9,8 +10,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 if TYPE_CHECKING:
     CharField = models.CharField[Any, Any]
+    TextField = models.TextField[Any, Any]
 else:
-    CharField = models.CharField
+    CharField, TextField = models.CharField, models.TextField
 
 
 class ExactCharField(CharField):
@@ -23,15 +25,31 @@ class ExactCharField(CharField):
         return parameters
 
 
-class DocumentField(models.JSONField):
-    """Hold a JSON document as deep as FLARE's MAX_DEPTH allows, on every engine.
+class DocumentField(TextField):
+    """Hold a JSON document as text, so that it reads back as it was written, on every engine.
 
-    MariaDB's JSON type checks its text by a function that refuses more than 32 levels, MySQL's
-    stops at 100; plain text keeps the document as it was written.
+    PostgreSQL's jsonb makes integers of large floats; MariaDB's JSON refuses more than 32 levels.
+    What a foreign hand has made unreadable is returned as the text that it is, so that one such
+    row breaks no list (F58).
     """
 
-    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
-        return "longtext" if connection.vendor == "mysql" else super().db_type(connection)
+    def from_db_value(self, value: str | None, *_: Any) -> Any:
+        """Return the parsed document."""
+        if value is None:
+            return None
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
 
-    def db_check(self, connection: BaseDatabaseWrapper) -> str | None:
-        return None if connection.vendor == "mysql" else super().db_check(connection)
+    def get_prep_value(self, value: Any) -> str | None:
+        """Return the document's text."""
+        return None if value is None else json.dumps(value)
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Return the document's text for a dump."""
+        return json.dumps(self.value_from_object(obj))
+
+    def to_python(self, value: Any) -> Any:
+        """Return the document, also from the text of a dump."""
+        return json.loads(value) if isinstance(value, str) else value

@@ -135,7 +135,7 @@ def _assignments(connection: Any) -> dict[str, str]:
         "worker_id": "CASE WHEN d.ended = 1 THEN job.worker_id ELSE '' END",
         "progress": "CASE WHEN d.ended = 1 THEN COALESCE(d.progress, job.progress) END",
         "stop_requested": "FALSE",
-        "result": "CAST(d.result AS jsonb)" if connection.vendor == "postgresql" else "d.result",
+        "result": "d.result",
         "result_error": "d.result_error",
         "error_message": "COALESCE(d.error_message, job.error_message)",
     }

@@ -26,6 +26,11 @@ def beat(worker_id: str, running_count: int, using: str) -> bool:
     return bool(workers(using).filter(pk=worker_id).update(last_beat_at=DatabaseNow(), running=running_count))
 
 
+def lock(worker_id: str, using: str) -> None:
+    """Lock the worker's row, if there is one."""
+    locked(workers(using).filter(pk=worker_id)).values_list("pk").first()
+
+
 def unregister(worker_id: str, using: str) -> None:
     """Remove a worker's row; it claims nothing from then on."""
     workers(using).filter(pk=worker_id).delete()

@@ -158,10 +158,14 @@ class Dispatcher(threading.Thread):
         except DatabaseError as error:
             if is_passing(error) or not outcomes:
                 raise
-            self._conclude(finish.apply_each(outcomes, self._using))
+            applied = finish.apply_each(outcomes, self._using)
+            self._conclude(applied)
         else:
+            applied = turn.applied
+            # In this order: a job that was given back may have been claimed again in the same turn.
+            self._conclude(applied)
             self._accept(turn.claimed, request)
-            self._conclude(turn.applied)
+        self._outlook.note_recorded(applied)
 
     def _request(self, staying: int) -> ClaimRequest | None:
         if self._stopping or self._is_wary() or not self._identity.may_claim:
@@ -215,7 +219,6 @@ class Dispatcher(threading.Thread):
             run = self.in_hand.pop(outcome.id, None)
             if run is not None and not run.uncertain:
                 reports.lost_lease(run)
-        self._outlook.note_recorded(applied)
 
     def _settle(self, run: Run, state: str) -> None:
         self.in_hand.pop(run.row.id, None)

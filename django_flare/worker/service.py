@@ -144,8 +144,13 @@ class WorkerService:
         return is_free
 
     def _resign(self) -> None:
+        until = time.monotonic() + _LAST_WRITES
         try:
-            recovery.resign(self._identity.worker_id, self._options.database)
+            while not recovery.resign(self._identity.worker_id, self._options.database):
+                if time.monotonic() > until:
+                    logger.warning("A row of this worker is locked; the lease ends what it holds")
+                    break
+                time.sleep(0.05)
         except (DatabaseError, InterfaceError) as error:
             # Then the lease ends it: others take back what is left.
             logger.warning("The worker's row could not be removed: %s", error)

@@ -75,7 +75,7 @@ def test_the_twins_raise_what_the_verbs_raise():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_twin_joins_the_transaction_of_the_thread_that_django_keeps():
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012
         job = async_to_sync(jobs.aenqueue)(plain)
         assert state(job) is JobState.PENDING
         1 / 0  # noqa: B018

@@ -149,11 +149,19 @@ PAYLOADS = [
     ("typed", payload({"order_id": 2**64}, process_order), "payload.order_id"),
     ("typed", payload({"order_id": 1, "unknown": 1}, process_order), "payload"),
     ("typed", payload({"order_id": 1, "lines": [{"sku": "a"}]}, process_order), "payload.lines[0]"),
-    ("typed", payload({"order_id": 1, "lines": [{"sku": 1, "count": 1}]}, process_order), "payload.lines[0].sku"),
+    (
+        "typed",
+        payload({"order_id": 1, "lines": [{"sku": 1, "count": 1}]}, process_order),
+        "payload.lines[0].sku",
+    ),
     ("typed", payload({"order_id": 1, "lines": {}}, process_order), "payload.lines"),
     ("typed", payload({"order_id": 1, "due": "never"}, process_order), "payload.due"),
     ("typed", payload({"order_id": 1, "colour": "green"}, process_order), "payload.colour"),
-    ("typed", payload({"order_id": 1, "lines": [{"sku": "\x00", "count": 1}]}, process_order), "payload.lines[0].sku"),
+    (
+        "typed",
+        payload({"order_id": 1, "lines": [{"sku": "\x00", "count": 1}]}, process_order),
+        "payload.lines[0].sku",
+    ),
     ("typed", payload(Order("7"), process_order), "payload.order_id"),
     ("typed", payload(Order(1, [Line("\ud800", 1)]), process_order), "payload.lines[0].sku"),
     ("typed", payload(Loose(), process_order), "payload"),
@@ -197,7 +205,20 @@ OPTIONS = [
     ("50", option(tags={"": "v"}), "tags"),
     *[
         ("53", option(priority=value), "priority")
-        for value in (101, -101, 40_000, 10**30, 10**5000, 1.5, 1.0, "5", True, None, float("nan"), Decimal(1))
+        for value in (
+            101,
+            -101,
+            40_000,
+            10**30,
+            10**5000,
+            1.5,
+            1.0,
+            "5",
+            True,
+            None,
+            float("nan"),
+            Decimal(1),
+        )
     ],
     *[
         ("54", option(max_attempts=value), "max_attempts")
@@ -222,11 +243,35 @@ OPTIONS = [
     ],
     *[
         ("69", option(idempotency_key=value), "idempotency_key")
-        for value in ("", " ", "a b", "x" * 201, "x" * 10**6, "é", "a\n", "\x7f", 5, None, b"k", ["k"], UUID(int=1))
+        for value in (
+            "",
+            " ",
+            "a b",
+            "x" * 201,
+            "x" * 10**6,
+            "é",
+            "a\n",
+            "\x7f",
+            5,
+            None,
+            b"k",
+            ["k"],
+            UUID(int=1),
+        )
     ],
     *[
         ("56", when(value), "when")
-        for value in (float("nan"), float("inf"), 1e18, 5, "5 min", "2026-12-01T12:00:00Z", True, None, SOON.date())
+        for value in (
+            float("nan"),
+            float("inf"),
+            1e18,
+            5,
+            "5 min",
+            "2026-12-01T12:00:00Z",
+            True,
+            None,
+            SOON.date(),
+        )
     ],
     ("56", when(timedelta.max), "when"),
     ("56", when(timedelta(days=3660)), "when"),
@@ -261,8 +306,10 @@ OPTIONS = [
         ("46", listing(cursor=value), "cursor")
         for value in ("", "x", "é", "\ud800", "%%%", "a" * 10**6, "bnVsbA", "e30", 5, b"x", ["x"])
     ],
-    *[("45", listing(state=value), "state") for value in ("", "done", "PENDING", 5, None and 0, ["pending", "x"], [[]], b"x")
-      if value is not None],
+    *[
+        ("45", listing(state=value), "state")
+        for value in ("", "done", "PENDING", 5, ["pending", "x"], [[]], b"x")
+    ],
     *[("42", listing(queue=value), "queue") for value in ("\x00", "a\x00", "\ud800", 5, b"q", ["q"])],
     *[("42", listing(job_type=value), "job_type") for value in ("\x00", "\udfff", 5, b"q")],
     *[
@@ -284,7 +331,7 @@ OPTIONS = [
     ],
     ("86", lambda: jobs.enqueue_many(plain, None), "payloads"),
     ("86", lambda: jobs.enqueue_many(plain, 5), "payloads"),
-]  # fmt: skip
+]
 
 JOB_TYPES = [
     ("35", lambda: jobs.enqueue("no.such.type")),

@@ -81,7 +81,12 @@ def test_the_limit_is_twenty_unless_given_and_at_most_a_hundred():
 def one_of_each(clock):
     driver = Driver()
     found = {PENDING: make_job(), SCHEDULED: make_job(when=timedelta(hours=1))}
-    for state, step in [(PROCESSING, "start"), (SUCCEEDED, "succeed"), (FAILED, "fail"), (DEAD_LETTER, "discard")]:
+    for state, step in [
+        (PROCESSING, "start"),
+        (SUCCEEDED, "succeed"),
+        (FAILED, "fail"),
+        (DEAD_LETTER, "discard"),
+    ]:
         found[state] = make_job()
         getattr(driver, step)(found[state])
     found[CANCELLED] = make_job()

@@ -89,7 +89,9 @@ def test_a_running_job_tells_its_worker_and_progress(driver, clock):
     assert (status.started_at, status.attempt_number) == (clock.now, 1)
 
 
-@pytest.mark.parametrize("unknown", [str(uuid4()), uuid4(), "", "nonsense", "x" * 10_000, "\x00", "\ud800", "١"])
+@pytest.mark.parametrize(
+    "unknown", [str(uuid4()), uuid4(), "", "nonsense", "x" * 10_000, "\x00", "\ud800", "١"]
+)
 def test_an_unknown_job_has_no_status(unknown):
     assert jobs.get_status(unknown) is None
 

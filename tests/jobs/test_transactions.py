@@ -48,7 +48,7 @@ def test_a_job_exists_after_the_commit(create):
 
 
 def test_a_job_is_rolled_back_with_its_caller(create):
-    with pytest.raises(Broken), transaction.atomic():
+    with pytest.raises(Broken), transaction.atomic():  # noqa: PT012
         ids = create()
         assert all(exist(ids))
         raise Broken
@@ -60,7 +60,7 @@ def test_a_job_is_rolled_back_with_its_caller(create):
 def test_a_job_is_rolled_back_with_its_savepoint_alone(create):
     with transaction.atomic():
         kept = jobs.enqueue(plain)
-        with pytest.raises(Broken), transaction.atomic():
+        with pytest.raises(Broken), transaction.atomic():  # noqa: PT012
             gone = create()
             raise Broken
         later = jobs.enqueue(plain)
@@ -119,7 +119,7 @@ def test_control_is_rolled_back_with_its_caller(verb, clock):
     if verb is not jobs.cancel:
         driver.fail(job)
     before = states(job, child)
-    with pytest.raises(Broken), transaction.atomic():
+    with pytest.raises(Broken), transaction.atomic():  # noqa: PT012
         assert verb(job) is True
         assert states(job, child) != before
         raise Broken
@@ -198,7 +198,7 @@ def test_a_receiver_hears_of_a_batch_once(receive):
 def test_a_receiver_hears_nothing_of_what_was_rolled_back_or_replayed(receive):
     heard = []
     receive(lambda job_ids, **_: heard.append(job_ids))
-    with pytest.raises(Broken), transaction.atomic():
+    with pytest.raises(Broken), transaction.atomic():  # noqa: PT012
         jobs.enqueue(plain)
         raise Broken
     first = jobs.enqueue(plain, idempotency_key="K")
@@ -233,7 +233,7 @@ def test_a_raising_hook_of_the_caller_is_the_callers_and_the_job_stays():
     def raising():
         raise Broken
 
-    with pytest.raises(Broken), transaction.atomic():
+    with pytest.raises(Broken), transaction.atomic():  # noqa: PT012
         transaction.on_commit(raising)
         job = jobs.enqueue(plain)
     assert state(job) is JobState.PENDING

@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -71,10 +72,7 @@ def test_a_child_of_a_parent_in_this_state(parents_state, parent_in):
 
 @pytest.mark.parametrize("parents_state", CHILD_OF)
 def test_a_child_whose_parent_comes_into_this_state(parents_state, driver):
-    if parents_state is SCHEDULED:
-        parent = make_job(when=HOUR)
-    else:
-        parent = make_job()
+    parent = make_job(when=HOUR if parents_state is SCHEDULED else None)
     child = make_job(parents=parent)
     end_in(parents_state, parent, driver)
     assert states(parent, child) == [parents_state, CHILD_OF[parents_state]]
@@ -466,7 +464,7 @@ def test_a_parent_has_only_so_many_children(monkeypatch):
     for _ in range(3):
         make_job(parents=[other, parent])
     before = Job.objects.count()
-    with pytest.raises(FlareOptionError, match="parents: .*at most 3"):
+    with pytest.raises(FlareOptionError, match=r"parents: .*at most 3"):
         make_job(parents=parent)
     assert Job.objects.count() == before
 
@@ -484,7 +482,7 @@ def long_chain(length):
     keys = list(Job.objects.filter(public_id__in=ids[:1]).values_list("pk", flat=True))
     keys += list(Job.objects.filter(pk__gt=keys[0]).order_by("pk").values_list("pk", flat=True))
     assert len(keys) == length
-    link(zip(keys, keys[1:], strict=False), keys[1:])
+    link(pairwise(keys), keys[1:])
     return ids
 
 

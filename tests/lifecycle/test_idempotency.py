@@ -190,7 +190,7 @@ def test_a_replay_leaves_the_callers_transaction_usable():
 
 def test_a_rolled_back_first_call_leaves_no_trace():
     """F22: the key is free, and the next call makes its own job."""
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012
         gone = keyed({"a": 1})
         1 / 0  # noqa: B018
     second = keyed({"a": 2})
@@ -300,7 +300,7 @@ def test_a_callable_that_makes_no_key_is_refused_with_the_place(bad):
 
 
 def test_a_batch_is_rolled_back_with_its_caller():
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012
         many(numbered(1, 2))
         1 / 0  # noqa: B018
     assert not Job.objects.exists()

@@ -67,7 +67,9 @@ def test_the_settings_backoff_is_the_default(settings):
 
 def test_the_jobs_own_backoff_comes_before_that_of_the_settings():
     stored = Backoff(base=1, cap=3, jitter=0).as_json()
-    delays = [ended(Event.FAIL, run(attempt=n, max_attempts=9, backoff=stored)).write.delay for n in (1, 2, 3)]
+    delays = [
+        ended(Event.FAIL, run(attempt=n, max_attempts=9, backoff=stored)).write.delay for n in (1, 2, 3)
+    ]
     assert delays == [1 * SECOND, 2 * SECOND, 3 * SECOND]
 
 

@@ -112,7 +112,11 @@ def test_a_claim_tells_all_that_a_run_needs(driver, clock):
     (run,) = driver.claim("q")
     assert (str(run.public_id), run.queue, run.job_type) == (job, "q", "tests.testapp.jobs.plain")
     assert (run.attempt, run.max_attempts, run.fence, run.losses) == (1, 4, 1, 0)
-    assert (json.loads(run.payload), json.loads(run.tags), run.timeout) == ({"a": [1]}, {"k": "v"}, timedelta(seconds=90))
+    assert (json.loads(run.payload), json.loads(run.tags), run.timeout) == (
+        {"a": [1]},
+        {"k": "v"},
+        timedelta(seconds=90),
+    )
     assert (run.created_at, run.parent_count) == (clock.now, 0)
 
 

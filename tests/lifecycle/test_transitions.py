@@ -135,7 +135,10 @@ OTHER_EVENTS = {
 
 ALLOWED = [(event, source) for event, (sources, _) in SPECIFIED.items() for source in sorted(sources)]
 REFUSED = [
-    (event, source) for event, (sources, _) in SPECIFIED.items() for source in JobState if source not in sources
+    (event, source)
+    for event, (sources, _) in SPECIFIED.items()
+    for source in JobState
+    if source not in sources
 ]
 
 
@@ -168,7 +171,13 @@ def test_a_verb_tells_whether_the_state_allowed_it(verb, source, job_in):
     assert verb(job) is (before in SPECIFIED[Event(verb.__name__)][0])
 
 
-CLEARED = {"started_at": None, "completed_at": None, "worker_id": "", "progress": None, "stop_requested": False}
+CLEARED = {
+    "started_at": None,
+    "completed_at": None,
+    "worker_id": "",
+    "progress": None,
+    "stop_requested": False,
+}
 
 
 def values(job, names):

@@ -15,7 +15,13 @@ from django.db import transaction
 from django.test import override_settings
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from django_flare import FlareConflictError, JobState, jobs
 from django_flare.lifecycle import claim, finish, housekeeping, recovery
@@ -319,7 +325,9 @@ class JobHistories(RuleBasedStateMachine):
     @precondition(lambda self: self.model.in_state(PENDING))
     @rule(
         worker=st.integers(0, 9),
-        event=st.sampled_from([Event.SUCCEED, Event.SUCCEED, Event.FAIL, Event.EXHAUST, Event.LOSE, Event.LOSE]),
+        event=st.sampled_from(
+            [Event.SUCCEED, Event.SUCCEED, Event.FAIL, Event.EXHAUST, Event.LOSE, Event.LOSE]
+        ),
     )
     def run_the_next_job_to_its_end(self, worker, event):
         self.claim(worker, 1)
@@ -453,7 +461,8 @@ class JobHistories(RuleBasedStateMachine):
         # Parents come before children in this order, so their causes are settled already.
         for name in [name for name in self.model.jobs if name in self.model.free_causes]:
             named = rows[name]["cancelled_by"]
-            assert named is not None and str(named) in self.model.root_causes(name), name
+            assert named is not None, name
+            assert str(named) in self.model.root_causes(name), name
             self.model.jobs[name]["cancelled_by"] = str(UUID(str(named)))
         self.model.free_causes.clear()
 

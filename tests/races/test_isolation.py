@@ -95,7 +95,7 @@ class TestStricterIsolation:
         """F38, F11: its transaction is its own, so it is at READ COMMITTED whatever the host says."""
         parent, claimed = running
         ender = stage.start(
-            partial(apply_until_recorded, failed(claimed)), pause_at="cascade.between_levels", isolation=level
+            partial(apply_until_recorded, failed(claimed)), pause_at="finish.before_write", isolation=level
         )
         attacher = stage.start(partial(jobs.continue_with, parent, work), isolation=level)
         assert attacher.ends_or_blocks() == "blocked"

@@ -412,9 +412,7 @@ class TestAmbiguousCommits:
         assert apply(released(claimed)).refused
         assert (state(job_id), row(job_id).fence) == (JobState.PROCESSING, again.fence)
 
-    @pytest.mark.skipif(
-        "is_serial()", reason="SQLite has no connection that a network could cut"
-    )
+    @pytest.mark.skipif("is_serial()", reason="SQLite has no connection that a network could cut")
     def test_a_connection_cut_before_the_commit_leaves_the_database_as_it_was(self, stage):
         """F08: the server ends the connection; nothing of the turn is there, all of it can be repeated."""
         register("wrk_a")

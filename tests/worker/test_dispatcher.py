@@ -229,6 +229,22 @@ class TestGivingBack:
         is_in("succeeded", job_id)
         assert (row(job_id).attempt, row(job_id).fence, row(job_id).losses) == (1, 2, 0)
 
+    def test_a_job_given_back_and_claimed_again_in_one_turn_runs_once(self, bench, caplog):
+        stage.hold("one", "two")
+        enqueue("one"), enqueue("two")
+        worker = bench(concurrency=2).start()
+        # Both slots were filled, so it believes that the queue has more, and claims as it gives back.
+        running("one", "two")
+        again = enqueue("again")
+        (held,) = claim.claim(ClaimRequest(worker.identity.worker_id, ["stage"], registry.names(), 5), USING)
+        worker.dispatcher.give_back([Outcome(id=held.id, fence=held.fence, event=Event.RELEASE)])
+        stage.free()
+        is_in("succeeded", again)
+        eventually(lambda: worker.dispatcher.in_hand == {})
+        assert stage.started.count("again") == 1
+        assert (row(again).attempt, row(again).fence, row(again).losses) == (1, 2, 0)
+        assert "lease was lost" not in caplog.text
+
     @override_settings(FLARE={"BEAT": 0.05, "LEASE": 30})
     def test_the_heartbeat_finds_them(self, bench):
         """And leaves alone what runs, however long."""
@@ -236,9 +252,8 @@ class TestGivingBack:
         long = enqueue("long")
         worker = bench(concurrency=2).start(beating=True)
         running("long")
-        (lost,) = [enqueue("orphan", queue="unserved")]
-        assert row(lost).fence == 0
-        claim.claim(ClaimRequest(worker.identity.worker_id, ["unserved"], registry.names(), 5), USING)
+        lost = enqueue("orphan", queue="elsewhere")
+        claim.claim(ClaimRequest(worker.identity.worker_id, ["elsewhere"], registry.names(), 5), USING)
         is_in("succeeded", lost)
         assert (row(lost).attempt, row(lost).losses) == (1, 0)
         assert row(long).fence == 1

@@ -34,9 +34,10 @@ def enqueue(*queues):
 
 
 def look(view, *, woken=False):
-    """Return how many statements a look took."""
+    """Look as a turn of the dispatcher does, before and after its claim; return how many statements that took."""
     with CaptureQueriesContext(connection) as captured:
         view.look(USING, woken=woken)
+        view.look_ahead(USING)
     return len(captured)
 
 
@@ -111,11 +112,13 @@ class TestQueues:
         view.note_claim(full=False, found=False)
         assert view.is_empty
 
-    def test_recorded_outcomes_may_have_made_children_claimable(self, now):
+    def test_outcomes_that_activated_children_ask_for_a_look(self, now):
         view = make()
         look(view)
         assert view.is_empty
         view.note_recorded(Applied({1: JobState.SUCCEEDED}))
+        assert view.patience > 0
+        view.note_recorded(Applied({1: JobState.SUCCEEDED}, activated=True))
         assert not view.is_empty
         assert view.patience == 0
         enqueue("a")
@@ -124,14 +127,16 @@ class TestQueues:
 
 
 class TestDue:
-    def test_what_is_due_is_promoted_before_the_look(self, now):
+    def test_what_is_due_is_promoted_for_the_next_look(self, now):
         late = jobs.schedule(idle, {}, when=timedelta(seconds=30))
         _make_due(late)
         view = make()
         look(view)
         assert state(late) == JobState.PENDING
-        assert view.queues == ["stage"]
         assert not view.is_empty
+        assert view.patience == 0
+        look(view)
+        assert view.queues == ["stage"]
 
     def test_it_waits_for_the_next_due_time_and_no_longer(self, now):
         jobs.schedule(idle, {}, when=timedelta(seconds=0.4))
@@ -162,7 +167,6 @@ class TestDue:
         view = make(poll=60.0)
         look(view)
         view.note_recorded(Applied({1: JobState.FAILED}))
-        look(view)
         assert view.patience <= 0.05
 
     def test_a_storm_of_wake_ups_does_not_ask_each_time(self, now):
