@@ -3,19 +3,59 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 from django_flare.failpoints import reach
 from django_flare.lifecycle import announce
 from django_flare.lifecycle.eligibility import Standing, stand
-from django_flare.states import Event, JobState, sources
+from django_flare.states import BROKEN, Event, JobState, sources
 from django_flare.store import links
 from django_flare.store.links import ParentFact, WaitingRow
 
 # A cancelled child may be about to wait again: the revival that has not committed yet holds its row,
 # so it is locked, which waits for that commit, and looked at then (F15).
 _WAITING_OR_REVIVABLE = sources(Event.CASCADE) | sources(Event.REVIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """Tell which jobs that are about to end have children to settle, and which cannot end now.
+
+    `blocked` are those for which somebody else has locked a row that has to be settled.
+    """
+
+    parents: Collection[int]
+    blocked: Collection[int]
+
+
+def lock_concerned(ended: Mapping[int, JobState], using: str) -> Concerned:
+    """Lock, without waiting, all waiting descendants that the ends of these locked jobs concern.
+
+    `ended` says how each is about to end. A worker's finish does this before it writes, so that it
+    never waits for a row that a caller's transaction holds, and is in no deadlock (F12, F20).
+    """
+    parents: set[int] = set()
+    blocked: set[int] = set()
+    seen: dict[int, set[int]] = defaultdict(set)
+    level = {key: {key} for key in ended}
+    while level:
+        roots_of: dict[int, set[int]] = defaultdict(set)
+        for part in links.chunks(level):
+            for parent, child in links.links_of(part, _WAITING_OR_REVIVABLE, using):
+                roots_of[child] |= level[parent] - seen[child]
+        free = {key for part in links.chunks(roots_of) for key in links.lock_free(part, using)}
+        level = {}
+        for child, roots in roots_of.items():
+            seen[child] |= roots
+            parents |= roots
+            if child not in free:
+                blocked |= roots
+            # Only a broken job concerns more than its own children.
+            elif deeper := {root for root in roots if ended[root] in BROKEN}:
+                level[child] = deeper
+    return Concerned(parents, blocked)
 
 
 def settle_children(ended: Collection[int], using: str) -> bool:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from django.db import DatabaseError
 
 from django_flare.failpoints import reach
-from django_flare.lifecycle.continuations import settle_children
+from django_flare.lifecycle.continuations import lock_concerned, settle_children
 from django_flare.lifecycle.failures import Failure
 from django_flare.lifecycle.outcomes import Decision, Outcome, decide
 from django_flare.states import FINAL, Event, JobState
@@ -90,9 +90,13 @@ def apply_within(outcomes: Sequence[Outcome], using: str, *, wait: bool = False)
     applied.refused = [outcome for outcome in outcomes if by_id[outcome.id] is not outcome]
     rows = runs.lock_runs(by_id.keys(), using, skip=not wait)
     decisions = [decide(row, by_id[row.id]) for row in rows if row.fence == by_id[row.id].fence]
+    ended = {each.write.id: each.write.state for each in decisions if each.write.state in FINAL}
+    if not wait:
+        concerned = lock_concerned(ended, using)
+        decisions = [each for each in decisions if each.write.id not in concerned.blocked]
+        ended = {key: ended[key] for key in concerned.parents if key not in concerned.blocked}
     _write(decisions, using)
     applied.states = {decision.write.id: decision.write.state for decision in decisions}
-    ended = [key for key, state in applied.states.items() if state in FINAL]
     applied.activated = settle_children(ended, using)
     _sort_missing([by_id[key] for key in by_id.keys() - applied.states.keys()], applied, using)
     return applied

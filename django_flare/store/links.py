@@ -100,8 +100,19 @@ def count_children(parent: int, limit: int, using: str) -> int:
 
 def children_of(parents: Collection[int], states: Collection[str], using: str) -> list[int]:
     """Return the children of `parents` that are in one of `states`, ascending."""
+    return sorted({child for _, child in links_of(parents, states, using)})
+
+
+def links_of(parents: Collection[int], states: Collection[str], using: str) -> list[tuple[int, int]]:
+    """Return (parent, child) for the children of `parents` that are in one of `states`."""
     found = links(using).filter(parent_id__in=parents, child__state__in=states)
-    return sorted(set(found.values_list("child_id", flat=True)))
+    return list(found.values_list("parent_id", "child_id"))
+
+
+def lock_free(ids: Collection[int], using: str) -> set[int]:
+    """Lock those of `ids` that nobody else has locked, whatever their state; return them."""
+    found = jobs(using).filter(pk__in=ids).order_by("pk")
+    return set(locked(found, skip=True).values_list("pk", flat=True))
 
 
 def lock_waiting(ids: Collection[int], using: str) -> list[WaitingRow]:

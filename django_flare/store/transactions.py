@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic, on_commit
 
+from django_flare.models import Worker
 from django_flare.store.faults import Fault, classify
 
 # Other engines do without the driver.
@@ -21,6 +22,7 @@ with suppress(ImportError):
 T = TypeVar("T")
 
 _TRIES = 5
+_WRITE_NOTHING = f"DELETE FROM {Worker._meta.db_table} WHERE FALSE"  # noqa: S608 - the name is ours
 _READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 
@@ -45,11 +47,19 @@ def after_commit(hook: Callable[[], object], using: str) -> None:
 def transaction(using: str) -> Iterator[None]:
     """Join the caller's transaction as a savepoint, or open one at READ COMMITTED.
 
-    On SQLite ours takes the write lock at its start (BEGIN IMMEDIATE): a transaction that
-    first reads and then writes would be refused, without waiting, when another wrote between.
+    On SQLite the write lock is taken at the start (BEGIN IMMEDIATE, in a caller's transaction by a
+    write of nothing): one that first reads and then writes would be refused, without waiting,
+    when another wrote between (F39).
     """
     connection = connections[using]
-    with _prepared(connection) if owns_transaction(using) else nullcontext(), atomic(using):
+    if owns_transaction(using):
+        with _prepared(connection), atomic(using):
+            yield
+        return
+    with atomic(using):
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute(_WRITE_NOTHING)
         yield
 
 

@@ -11,7 +11,6 @@ import time
 from contextlib import contextmanager
 from datetime import timedelta
 
-import pytest
 from django.db import connection, connections
 from django.db.models import Count, F, Q
 
@@ -288,11 +287,6 @@ def cut_connection(actor):
 def is_serial():
     """Tell whether the engine lets one writing transaction in at a time."""
     return connection.vendor == "sqlite"
-
-
-def open_bug(reason, *, on=("postgresql", "mysql")):
-    """Expect a test to fail on the engines `on` until the bug that it shows is fixed."""
-    return pytest.mark.xfail(connection.vendor in on, reason=reason, strict=True)
 
 
 # --- jobs and what a worker does with them ----------------------------------------------------------------------

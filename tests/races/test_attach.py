@@ -23,7 +23,6 @@ from tests.races.support import (
     failed,
     is_serial,
     once,
-    open_bug,
     own_transaction,
     register,
     request,
@@ -186,11 +185,6 @@ class TestAttachingWhileTheParentEnds:
         assert children.filter(state=JobState.PENDING).count() == 300 - expected
 
 
-_waits = open_bug(
-    "a worker's finish waits for its job's waiting descendants (lock_waiting), so one caller holds it up"
-)
-
-
 class TestCallersThatHoldLocks:
     def test_a_finish_passes_over_a_parent_that_a_caller_holds_and_records_the_others(self, stage):
         """F12: an open transaction that attached a child costs the worker nothing but that one row."""
@@ -231,9 +225,9 @@ class TestCallersThatHoldLocks:
     @pytest.mark.parametrize(
         ("end", "level"),
         [
-            pytest.param(succeeded, 1, marks=_waits),
-            pytest.param(failed, 1, marks=_waits),
-            pytest.param(failed, 2, marks=_waits),
+            (succeeded, 1),
+            (failed, 1),
+            (failed, 2),
             (succeeded, 2),
         ],
         ids=["succeeds-child", "dies-child", "dies-grandchild", "succeeds-grandchild"],
@@ -392,13 +386,6 @@ class TestSeveralParents:
         assert (state(leaf), row(leaf).open_parents) == (JobState.SCHEDULED, 1)
         assert_graph_is_settled()
 
-    @open_bug(
-        "a batch finish waits for a child while it holds other parents, so it is in deadlocks",
-        on=("postgresql",),
-    )
-    @open_bug(
-        "in a caller's deferred transaction SQLite refuses at once to write after a read", on=("sqlite",)
-    )
     def test_a_caller_whose_transaction_attaches_is_no_victim_of_a_batch_finish(self, stage):
         """F20: the same inside the caller's transaction, where nobody can repeat it for him."""
         first, first_claimed = running()

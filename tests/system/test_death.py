@@ -114,7 +114,9 @@ class TestKilledAtAFailpoint:
         for job_id in [*ids, child]:
             found = row(job_id)
             was_held = job_id in held
-            assert (found.attempt, found.fence, found.losses) == (1, 1 + was_held, int(was_held))
+            assert (found.attempt, found.losses) == (1, int(was_held))
+            # A suspect may be claimed and given back unstarted while another one runs.
+            assert found.fence >= 2 if was_held else found.fence == 1
             assert history(job_id) == ([(1, "lost")] if was_held else [])
             assert len(events(job_id, "finished")) == 1 + ran.get(job_id, 0)
 

@@ -34,7 +34,7 @@ def enqueue(*queues):
 
 
 def look(view, *, woken=False):
-    """Look as a turn of the dispatcher does, before and after its claim; return how many statements that took."""
+    """Look as a turn does, before and after its claim; return how many statements that took."""
     with CaptureQueriesContext(connection) as captured:
         view.look(USING, woken=woken)
         view.look_ahead(USING)
