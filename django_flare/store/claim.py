@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.db import connections
 from django.db.models import Exists, ExpressionWrapper, F, QuerySet, TextField
-from django.db.models.functions import Coalesce
 
 from django_flare.models import Job
-from django_flare.states import Event, JobState, sources
-from django_flare.store.clock import DatabaseNow
-from django_flare.store.rows import jobs, locked, workers
+from django_flare.states import JobState
+from django_flare.store.clock import now_sql
+from django_flare.store.documents import INTEGER, TEXT, update_joined
+from django_flare.store.rows import by_index, jobs, locked, workers
 
 _CLAIM_ORDER = ("rank", "run_at", "id")
 
@@ -74,24 +75,33 @@ def lock_claimable(
 
 
 def _lock(rows: QuerySet[Job], limit: int) -> list[ClaimedRow]:
-    found = locked(rows.order_by(*_CLAIM_ORDER), skip=True)
+    found = locked(by_index(rows, "flare_job_claimable").order_by(*_CLAIM_ORDER), skip=True)
     return [ClaimedRow._make(row) for row in found.values_list(*_COLUMNS)[:limit]]
 
 
 def mark_claimed(ids: list[int], worker_id: str, using: str) -> int:
     """Give exactly the locked rows `ids` to the worker; return how many were still claimable."""
-    return (
-        jobs(using)
-        .filter(pk__in=ids, state__in=sources(Event.CLAIM))
-        .update(
-            state=JobState.PROCESSING,
-            attempt=F("attempt") + 1,
-            fence=F("fence") + 1,
-            worker_id=worker_id,
-            started_at=DatabaseNow(),
-            first_started_at=Coalesce(F("first_started_at"), DatabaseNow()),
-        )
+    connection = connections[using]
+    now = now_sql(connection)
+    assignments = {
+        "state": f"'{JobState.PROCESSING.value}'",
+        "attempt": "job.attempt + 1",
+        "fence": "job.fence + 1",
+        "worker_id": "d.worker_id",
+        "started_at": now,
+        "first_started_at": f"COALESCE(job.first_started_at, {now})",
+    }
+    statement = update_joined(
+        connection,
+        Job._meta.db_table,
+        {"id": INTEGER, "worker_id": TEXT},
+        assignments,
+        f"job.id = d.id AND job.state = '{JobState.PENDING.value}'",
     )
+    document = msgspec.json.encode([{"id": key, "worker_id": worker_id} for key in ids]).decode()
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [document])
+        return int(cursor.rowcount)
 
 
 def claimable_queues(using: str) -> list[str]:

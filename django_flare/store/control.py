@@ -11,7 +11,7 @@ from django.db.models import Case, F, IntegerField, When
 from django_flare.models import Job
 from django_flare.states import Event, JobState, sources
 from django_flare.store.clock import DatabaseNow, aware, now_sql
-from django_flare.store.rows import jobs, locked
+from django_flare.store.rows import by_index, jobs, locked
 
 
 class Found(NamedTuple):
@@ -73,7 +73,7 @@ def lock_due(state: str, limit: int, using: str) -> list[tuple[int, str]]:
     """Lock up to `limit` rows in `state` whose time has come and that wait for no parent."""
     # Both conditions on the state: the first is the partial index's, the second its leading column.
     waiting = jobs(using).filter(state__in=_DUE_STATES, open_parents=0).filter(state=state)
-    rows = waiting.filter(run_at__lte=DatabaseNow()).order_by("run_at")
+    rows = by_index(waiting, "flare_job_due").filter(run_at__lte=DatabaseNow()).order_by("run_at")
     return list(locked(rows, skip=True).values_list("id", "queue")[:limit])
 
 

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django_flare.models import Job
 from django_flare.states import FINAL
 from django_flare.store.clock import DatabaseNow
-from django_flare.store.rows import attempts, jobs, links, locked
+from django_flare.store.rows import attempts, by_index, jobs, links, locked
 
 
 def expired(state: str, keep: timedelta, using: str) -> QuerySet[Job]:
@@ -26,8 +26,8 @@ def expired(state: str, keep: timedelta, using: str) -> QuerySet[Job]:
 
 def lock_expired(state: str, keep: timedelta, limit: int, using: str) -> list[int]:
     """Lock up to `limit` expired jobs, oldest first, passing over those that others hold."""
-    rows = locked(expired(state, keep, using).order_by("completed_at"), skip=True)
-    return list(rows.values_list("pk", flat=True)[:limit])
+    rows = by_index(expired(state, keep, using), "flare_job_finished").order_by("completed_at")
+    return list(locked(rows, skip=True).values_list("pk", flat=True)[:limit])
 
 
 def delete(ids: Collection[int], using: str) -> None:

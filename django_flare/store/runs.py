@@ -16,7 +16,7 @@ from django_flare.models import Attempt, Job
 from django_flare.states import AttemptOutcome, JobState
 from django_flare.store.clock import DatabaseNow, after_sql, now_sql
 from django_flare.store.documents import INTEGER, REAL, TEXT, update_joined
-from django_flare.store.rows import attempts, jobs, locked
+from django_flare.store.rows import attempts, by_index, jobs, locked
 
 ATTEMPTS_KEPT = 20
 
@@ -94,7 +94,7 @@ def running(using: str) -> QuerySet[Job]:
 
 def lock_runs(ids: Collection[int], using: str, *, skip: bool) -> list[RunRow]:
     """Lock those of `ids` that are running, in id order, without waiting for others' locks if `skip`."""
-    found = locked(running(using).filter(pk__in=ids).order_by("pk"), skip=skip)
+    found = locked(by_index(running(using), "PRIMARY").filter(pk__in=ids).order_by("pk"), skip=skip)
     return [RunRow._make(row) for row in found.values_list(*RunRow._fields)]
 
 

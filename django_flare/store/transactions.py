@@ -22,7 +22,7 @@ with suppress(ImportError):
 T = TypeVar("T")
 
 _TRIES = 5
-_WRITE_NOTHING = f"DELETE FROM {Worker._meta.db_table} WHERE FALSE"  # noqa: S608 - the name is ours
+WRITE_NOTHING = f"DELETE FROM {Worker._meta.db_table} WHERE FALSE"  # noqa: S608 - the name is ours
 _READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 
@@ -59,7 +59,7 @@ def transaction(using: str) -> Iterator[None]:
     with atomic(using):
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
-                cursor.execute(_WRITE_NOTHING)
+                cursor.execute(WRITE_NOTHING)
         yield
 
 

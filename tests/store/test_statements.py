@@ -15,6 +15,7 @@ from django_flare.lifecycle.failures import describe
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Job
 from django_flare.states import Event
+from django_flare.store.transactions import WRITE_NOTHING
 from tests.support import USING, Driver, make_job
 from tests.testapp.jobs import plain
 
@@ -73,8 +74,8 @@ def test_a_thousand_jobs_are_at_most_five_statements():
 def test_a_replay_inserts_nothing():
     jobs.enqueue(plain, idempotency_key="K")
     statements = without_frames(counted(lambda: jobs.enqueue(plain, idempotency_key="K")))
-    assert len(statements) == 1
-    assert statements[0].startswith("SELECT")
+    assert [each for each in statements if not each.startswith("SELECT")] in ([], [WRITE_NOTHING])
+    assert sum(each.startswith("SELECT") for each in statements) == 1
 
 
 def prepared(count, queue):

@@ -220,6 +220,7 @@ class TestAtomic:
         zombie = workers.start()
         eventually(lambda: list(tmp_path.glob("sign.*")))
         zombie.freeze()
+        let_lease_run_out(zombie.worker_id)
         heir = workers.start()
         eventually(lambda: len(list(tmp_path.glob("sign.*"))) == 2)
         gate.open()
