@@ -154,7 +154,7 @@ class Model:
         elif event is Event.LOSE:
             self.attempts[name] += 1
             job.update(attempt=job["attempt"] - 1, losses=job["losses"] + 1)
-            if job["losses"] == 3 or job["max_attempts"] == 1:
+            if job["losses"] >= 3 or job["max_attempts"] == 1:
                 self.finish(name, DEAD_LETTER)
             else:
                 self.make_pending(name)
