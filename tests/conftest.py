@@ -51,7 +51,9 @@ def pytest_collection_modifyitems(config, items):
 def _quick_flush():
     """Empty tables by DELETE after a test: PostgreSQL's TRUNCATE makes new files, for a few rows."""
     if connection.vendor == "postgresql":
-        connection.ops.sql_flush = lambda style, tables, **_: [f"DELETE FROM {name}" for name in map(quote, tables)]
+        connection.ops.sql_flush = lambda style, tables, **_: [
+            f"DELETE FROM {name}" for name in map(quote, tables)
+        ]
 
 
 def quote(name):

@@ -202,4 +202,6 @@ def _plain(value: Any) -> Any:
         return f"{value.total_seconds()} s"
     if isinstance(value, datetime):
         return value.astimezone(tz=UTC).isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
     return value

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 
-from django.db import DatabaseError
+from django.db import InterfaceError
 
 from django_flare.failpoints import reach
 from django_flare.lifecycle.continuations import lock_concerned, settle_children
@@ -64,10 +64,12 @@ def apply_each(outcomes: Sequence[Outcome], using: str) -> Applied:
 def _apply_or_fail(outcome: Outcome, using: str) -> Applied:
     try:
         return apply([outcome], using)
-    except DatabaseError as error:
+    except InterfaceError:
+        raise
+    except Exception as error:
         if is_passing(error):
             raise
-        logger.exception("The outcome of job %d was refused by the database", outcome.id)
+        logger.exception("The outcome of job %d could not be recorded", outcome.id)
     return apply(
         [Outcome(id=outcome.id, fence=outcome.fence, event=Event.FAIL, failure=_UNRECORDABLE)], using
     )

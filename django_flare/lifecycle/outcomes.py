@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django_flare.definitions import Backoff
+from django_flare.errors import FlareOptionError
 from django_flare.lifecycle.failures import Failure
 from django_flare.states import ENDED, AttemptOutcome, Event, JobState
 from django_flare.store.runs import AttemptRow, RunRow, RunWrite
@@ -79,10 +80,17 @@ def _fail(run: RunRow, outcome: Outcome, draw: Callable[[], float]) -> RunWrite:
     write = _write(run, JobState.FAILED)
     delay = outcome.delay
     if delay is None:
-        backoff = Backoff.default() if run.backoff is None else Backoff.from_json(run.backoff)
-        delay = backoff.delay(run.attempt, draw)
+        delay = _backoff(run).delay(run.attempt, draw)
     write.delay, write.error_message = _microseconds(delay), _summary(outcome)
     return write
+
+
+def _backoff(run: RunRow) -> Backoff:
+    try:
+        return Backoff.default() if run.backoff is None else Backoff.from_json(run.backoff)
+    except (TypeError, FlareOptionError):
+        # Written by another version or another hand: no reason to lose the outcome (F58).
+        return Backoff.default()
 
 
 def _exhaust(run: RunRow, outcome: Outcome, _: object) -> RunWrite:

@@ -112,7 +112,8 @@ def claimable_queues(using: str) -> list[str]:
     """
     connection = connections[using]
     job = connection.ops.quote_name(Job._meta.db_table)
-    is_claimable = "state = %s AND NOT gated"
+    # Each engine reads its index by one of these alone.
+    is_claimable = f"state = %s AND {'gated = FALSE' if connection.vendor == 'mysql' else 'NOT gated'}"
     statement = f"""
         WITH RECURSIVE names(queue) AS (
             SELECT MIN(queue) FROM {job} WHERE {is_claimable}

@@ -13,7 +13,7 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRe
 from django_flare.models import Continuation, Job
 from django_flare.states import BROKEN, Event, JobState, sources
 from django_flare.store.clock import DatabaseNow, aware, now_sql, read_now
-from django_flare.store.rows import jobs, links, locked
+from django_flare.store.rows import by_index, jobs, links, locked
 
 CHUNK = 500
 """How many rows one statement names at most; longer lists of ids turn into bad plans."""
@@ -180,7 +180,8 @@ def stuck_children(limit: int, using: str) -> list[int]:
 
 def lock_cancelled_by(ids: Collection[int], cause: UUID, using: str) -> list[int]:
     """Lock those of `ids` that were cancelled because of the job `cause`, in id order."""
-    found = jobs(using).filter(pk__in=ids, state__in=sources(Event.REVIVE), cancelled_by=cause).order_by("pk")
+    named = by_index(jobs(using), "PRIMARY").filter(pk__in=ids)
+    found = named.filter(state__in=sources(Event.REVIVE), cancelled_by=cause).order_by("pk")
     return list(locked(found).values_list("pk", flat=True))
 
 

@@ -52,6 +52,10 @@ def drop_connection(connection: BaseDatabaseWrapper) -> None:
     try:
         if driver is not None:
             driver.close()
+            # A pool counts its connections, also the closed, which it replaces.
+            pool = getattr(driver, "_pool", None)
+            if pool is not None:
+                pool.putconn(driver)
     except Exception:
         logger.debug("Closing a broken connection failed", exc_info=True)
 

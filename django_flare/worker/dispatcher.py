@@ -16,7 +16,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from django_flare.definitions import registry
 from django_flare.lifecycle import claim, finish, housekeeping
-from django_flare.lifecycle.claim import ClaimedRow, ClaimRequest
+from django_flare.lifecycle.claim import ClaimRequest, Turn
 from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
@@ -38,6 +38,8 @@ _STALL = 0.5
 _BUSY_ROW_PAUSE = 0.05
 _LONGEST_BACKOFF = 5.0
 _BATCH = 500
+_WARY = 15.0
+_WARY_AGAIN = 60.0
 
 
 class Dispatcher(threading.Thread):
@@ -50,7 +52,7 @@ class Dispatcher(threading.Thread):
         self.settled = threading.Event()
         """Set when nothing runs and nothing will: stopped, burst over, or `--max-jobs` reached."""
         self.in_hand: dict[int, Run] = {}
-        """Runs claimed and not yet recorded, by key; changed by this thread alone."""
+        """Runs claimed and not yet recorded, by key; other threads only read it."""
         self._options = options
         self._using = options.database
         self._identity = identity
@@ -59,14 +61,17 @@ class Dispatcher(threading.Thread):
         self._types = {definition.name: definition for definition in registry.definitions()}
         self._unwritten: dict[int, Outcome] = {}
         self._orphans: deque[Outcome] = deque()
-        self._suspects: deque[Run] = deque()
-        self._suspect: Run | None = None
         self._dropped: list[Run] = []
+        self._suspect: Run | None = None
+        self._wary_until = 0.0
+        self._wary_again_at = 0.0
+        self._worker_id = ""
         self._progress_changed = False
         self._progress_written = 0.0
         self._last_movement = time.monotonic()
         self._failures = 0
         self._stopping = False
+        self.has_given_up = False
 
     # What other threads may call.
 
@@ -76,26 +81,14 @@ class Dispatcher(threading.Thread):
         self.inbox.wake()
 
     def give_up(self) -> None:
-        """Give back every run, also those that still run: their process is about to end."""
-        for run in list(self.in_hand.values()):
-            run.tell_to_end(EndReason.SHUTDOWN)
-            self._release(run)
+        """Write what there is to write and end, though handlers still run: their process is about to end."""
+        self.has_given_up = True
         self.inbox.wake()
 
     def tell_all_to_end(self, reason: EndReason) -> None:
         """Set the tokens of all runs."""
         for run in list(self.in_hand.values()):
             run.tell_to_end(reason)
-
-    def drop_lease(self) -> None:
-        """Forget every run, since the worker's row is gone: others decide about those jobs (F05)."""
-        unstarted = [*self._take_back(), *self._suspects]
-        self._suspects.clear()
-        for run in list(self.in_hand.values()):
-            run.tell_to_end(EndReason.LEASE_LOST)
-            if run not in unstarted:
-                self._dropped.append(run)
-        self.in_hand, self._unwritten = {}, {}
 
     def give_back(self, outcomes: list[Outcome]) -> None:
         """Give back rows that this worker holds and nobody runs."""
@@ -122,7 +115,8 @@ class Dispatcher(threading.Thread):
             if self._is_settled():
                 self.settled.set()
                 break
-            finished, woken = self.inbox.collect(self._patience())
+            more, woken = self.inbox.collect(self._patience())
+            finished += more
         drop_connection(connections[self._using])
 
     def _receive(self, finished: list[Run]) -> None:
@@ -140,68 +134,81 @@ class Dispatcher(threading.Thread):
 
     def _turn(self, woken: bool) -> None:
         """Promote what is due, record all outcomes, claim what there is room for."""
+        if self._worker_id != self._identity.worker_id:
+            self._drop_lost_runs()
         if self._stopping or self._is_stalled():
             self._give_back_waiting()
         self._give_back_orphans()
         self._outlook.look(self._using, woken=woken)
         outcomes = list(self._unwritten.values())[:_BATCH]
-        request = self._request(len(self.in_hand) - len(outcomes))
+        request = self._request(len(self.in_hand) - sum(each.id in self.in_hand for each in outcomes))
         if outcomes or request:
             self._exchange(outcomes, request)
         self._outlook.look_ahead(self._using)
-        self._run_suspects()
         self._write_progress()
 
     def _exchange(self, outcomes: list[Outcome], request: ClaimRequest | None) -> None:
         try:
             turn = claim.take_turn(outcomes, request, self._using)
-        except DatabaseError as error:
+        except InterfaceError:
+            raise
+        except Exception as error:
             if is_passing(error) or not outcomes:
                 raise
+            logger.exception("Outcomes could not be recorded together; trying each alone")
             applied = finish.apply_each(outcomes, self._using)
             self._conclude(applied)
         else:
             applied = turn.applied
             # In this order: a job that was given back may have been claimed again in the same turn.
             self._conclude(applied)
-            self._accept(turn.claimed, request)
+            if request is not None:
+                self._accept(turn, request)
         self._outlook.note_recorded(applied)
 
     def _request(self, staying: int) -> ClaimRequest | None:
-        if self._stopping or self._is_wary() or not self._identity.may_claim:
+        if self._stopping or self._is_wary(staying) or not self._identity.may_claim:
             return None
-        room = self._appetite.room(staying + self._count_dropped())
+        busy = staying + self._count_dropped()
+        room = self._appetite.room(busy)
         queues = self._outlook.queues
         if room <= 0 or not queues:
             return None
-        return ClaimRequest(self._identity.worker_id, queues, self._types, min(room, _BATCH))
+        return ClaimRequest(
+            self._identity.worker_id,
+            queues,
+            self._types,
+            limit=min(room, _BATCH),
+            free_slots=max(0, self._options.concurrency - busy),
+            is_idle=not busy,
+        )
 
-    def _accept(self, rows: list[ClaimedRow], request: ClaimRequest | None) -> None:
-        if request is not None:
-            self._outlook.note_claim(full=len(rows) == request.limit, found=bool(rows))
+    def _accept(self, turn: Turn, request: ClaimRequest) -> None:
+        rows = turn.claimed
+        if request.worker_id == self._identity.worker_id:
+            self._outlook.note_claim(found=bool(rows), has_more=turn.has_more)
         self._appetite.note_claimed(len(rows))
-        self._last_movement = time.monotonic() if rows else self._last_movement
+        if rows:
+            self._last_movement = time.monotonic()
+        elif turn.has_more:
+            self._be_wary()
         for row in rows:
-            run = Run(row, self._types[row.job_type], self._note_progress)
+            run = Run(row, self._types[row.job_type], self._note_progress, request.worker_id)
             self.in_hand[row.id] = run
-            if not row.losses:
-                self.slots.put(run)
-            elif not self._suspects:
-                self._suspects.append(run)
-            else:
-                # Held behind another suspect it would have a part in that one's next loss.
-                self._release(run)
-                self._appetite.note_claimed(-1)
+            self._suspect = run if row.losses else self._suspect
+            self.slots.put(run)
 
-    def _run_suspects(self) -> None:
-        """Run a job that lost its worker before when nothing else runs: it may kill this one too (F45)."""
-        if self._suspects and len(self.in_hand) == len(self._suspects):
-            self._suspect = self._suspects.popleft()
-            self.slots.put(self._suspect)
+    def _be_wary(self) -> None:
+        """Claim nothing for a while, so that a job may run alone which has lost its worker before (F45)."""
+        now = time.monotonic()
+        if now >= self._wary_again_at:
+            self._wary_until, self._wary_again_at = now + _WARY, now + _WARY_AGAIN
 
-    def _is_wary(self) -> bool:
-        """Whether a suspect waits or runs, beside which nothing may be started."""
-        return bool(self._suspects) or (self._suspect is not None and self._suspect.outcome is None)
+    def _is_wary(self, staying: int) -> bool:
+        """Whether a suspect runs, beside which nothing may start, or waits for the others to end."""
+        if self._suspect is not None and self._suspect.outcome is None:
+            return True
+        return bool(staying) and time.monotonic() < self._wary_until
 
     def _count_dropped(self) -> int:
         """Count the runs that lost their lease and still keep a slot from other jobs."""
@@ -231,14 +238,27 @@ class Dispatcher(threading.Thread):
 
     def _give_back_waiting(self) -> None:
         waiting = self._take_back()
-        if self._stopping:
-            waiting += self._suspects
-            self._suspects.clear()
-        elif waiting:
+        if waiting and not self._stopping:
             self._appetite.note_stall()
         for run in waiting:
-            self._release(run)
+            self._unwritten.setdefault(run.row.id, run.outcome_of(Event.RELEASE))
         self._appetite.note_claimed(-len(waiting))
+
+    def _drop_lost_runs(self) -> None:
+        """Forget the runs of the id that was taken for dead: others decide about those jobs (F05)."""
+        self._worker_id = self._identity.worker_id
+        unstarted = self._take_back()
+        for run in unstarted:
+            if run.worker_id == self._worker_id:
+                self.slots.put(run)
+        for run in [run for run in self.in_hand.values() if run.worker_id != self._worker_id]:
+            run.tell_to_end(EndReason.LEASE_LOST)
+            del self.in_hand[run.row.id]
+            self._unwritten.pop(run.row.id, None)
+            if run.started_at is None:
+                self._appetite.note_claimed(-1)
+            else:
+                self._dropped.append(run)
 
     def _give_back_orphans(self) -> None:
         while self._orphans:
@@ -253,9 +273,6 @@ class Dispatcher(threading.Thread):
             self._suspect = None
         return waiting
 
-    def _release(self, run: Run) -> None:
-        self._unwritten.setdefault(run.row.id, run.outcome_of(Event.RELEASE))
-
     # Progress.
 
     def _note_progress(self) -> None:
@@ -266,13 +283,18 @@ class Dispatcher(threading.Thread):
         now = time.monotonic()
         if not self._progress_changed or now - self._progress_written < _PROGRESS_INTERVAL:
             return
-        self._progress_changed, self._progress_written = False, now
+        self._progress_written = now
         latest = {
             (run.row.id, run.row.fence): run.progress.value
             for run in self.in_hand.values()
             if run.progress.value is not None
         }
-        housekeeping.record_progress(latest, self._using)
+        self._progress_changed = False
+        try:
+            housekeeping.record_progress(latest, self._using)
+        except Exception:
+            self._progress_changed = True
+            raise
 
     # Waiting.
 
@@ -288,6 +310,8 @@ class Dispatcher(threading.Thread):
         return patience
 
     def _is_settled(self) -> bool:
+        if self.has_given_up:
+            return not self._unwritten
         if self.in_hand or self._unwritten:
             return False
         over = self._options.burst and self._outlook.is_empty
@@ -300,5 +324,8 @@ class Dispatcher(threading.Thread):
                 self.in_hand[key].uncertain = True
         self._failures = min(self._failures + 1, 10)
         if error is not None and self._failures == 1:
-            logger.warning("The database does not answer; going on when it does: %s", error)
+            if is_passing(error):
+                logger.warning("The database does not answer; going on when it does: %s", error)
+            else:
+                logger.error("The database refuses what the worker needs; trying again", exc_info=error)
         drop_connection(connections[self._using])

@@ -22,6 +22,7 @@ class EventLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._tasks: dict[Run, asyncio.Task[Any]] = {}
+        self._cancelled: set[Run] = set()
 
     def wait_for(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
         """Run `coroutine` on the loop and block for its value; raises what it raises."""
@@ -32,28 +33,34 @@ class EventLoop:
         return value
 
     def cancel(self, run: Run) -> None:
-        """Cancel the run's coroutine: CancelledError is raised where it awaits."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._cancel, run)
+        """Cancel the run's coroutine, now or at its start: CancelledError is raised where it awaits."""
+        self._cancelled.add(run)
+        task = self._tasks.get(run)
+        if task is not None:
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def renew(self) -> None:
+        """Let coroutines from now on run on a new loop, beside those that still run on this one."""
+        with self._lock:
+            self._loop = None
 
     def stop(self) -> None:
         """End the loop; coroutines that still run stay where they are."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _cancel(self, run: Run) -> None:
-        if run in self._tasks:
-            self._tasks[run].cancel()
-
     async def _guarded(
         self, coroutine: Coroutine[Any, Any, Any], run: Run
     ) -> tuple[Any, BaseException | None]:
         # What leaves a task as SystemExit or KeyboardInterrupt would end the loop for everybody.
         self._tasks[run] = task = asyncio.ensure_future(_in_own_context(coroutine))
+        if run in self._cancelled:
+            task.cancel()
         try:
             return await task
         finally:
             del self._tasks[run]
+            self._cancelled.discard(run)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:

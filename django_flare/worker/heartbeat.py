@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_flare.conf import flare_settings
-from django_flare.lifecycle import housekeeping, recovery, retention
+from django_flare.lifecycle import recovery
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
 from django_flare.worker.connections import drop_connection
@@ -20,28 +20,22 @@ from django_flare.worker.runs import EndReason, Run
 
 logger = logging.getLogger("django_flare.worker")
 
-_SWEEP_INTERVAL = 300.0
-_PRUNE_INTERVAL = 60.0
-_PRUNE_MOMENT = 0.5
+_STEADY = 2
 
 
 class Heartbeat(threading.Thread):
-    """Beat, compare the rows this worker holds with its runs, and take back what the vanished held."""
+    """Beat, and compare the rows that this worker holds with its runs."""
 
     def __init__(self, dispatcher: Dispatcher, identity: Identity, using: str) -> None:
         super().__init__(name="flare-heartbeat", daemon=True)
-        settings = flare_settings()
         self._dispatcher = dispatcher
         self._identity = identity
         self._using = using
-        self._beat = settings.beat.total_seconds()
-        self._lease = settings.lease
-        self._keep = settings.keep
+        self._beat = flare_settings().beat.total_seconds()
         self._stopped = threading.Event()
         self._beats_on_time = 0
+        self._failures = 0
         self._last_sent: float | None = None
-        self._next_sweep = time.monotonic() + _SWEEP_INTERVAL
-        self._next_prune = time.monotonic() + _PRUNE_INTERVAL
         self._held_by_nobody: set[tuple[int, int]] = set()
 
     def run(self) -> None:
@@ -51,6 +45,11 @@ class Heartbeat(threading.Thread):
             self._stopped.wait(max(0.0, next_beat - time.monotonic()))
         drop_connection(connections[self._using])
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether the last two beats were on time: a stalled worker cannot tell whose beats are late."""
+        return self._beats_on_time >= _STEADY
+
     def stop(self) -> None:
         """End the thread soon."""
         self._stopped.set()
@@ -58,10 +57,12 @@ class Heartbeat(threading.Thread):
     def _try_to_beat(self) -> None:
         try:
             self._do_beat()
-            self._keep_house()
+            self._failures = 0
         except (DatabaseError, InterfaceError) as error:
             self._beats_on_time = 0
-            logger.debug("A beat failed: %s", error)
+            self._failures += 1
+            if self._failures == 1:
+                logger.warning("A beat failed; the lease goes on meanwhile: %s", error)
             drop_connection(connections[self._using])
         except Exception:
             self._beats_on_time = 0
@@ -72,12 +73,15 @@ class Heartbeat(threading.Thread):
         runs = dict(self._dispatcher.in_hand)
         beat = recovery.beat(self._identity.worker_id, len(runs), self._using)
         if not beat.alive:
+            if self._stopped.is_set():
+                return
             logger.warning(
                 "This worker was taken for dead; dropping its %d runs, going on under a new id", len(runs)
             )
             self._identity.forget()
-            self._dispatcher.drop_lease()
+            self._dispatcher.tell_all_to_end(EndReason.LEASE_LOST)
             self._identity.register()
+            self._dispatcher.inbox.wake()
             self._beats_on_time = 0
             return
         self._identity.note_beat(sent_at)
@@ -108,26 +112,3 @@ class Heartbeat(threading.Thread):
             self._dispatcher.give_back(
                 [Outcome(id=key, fence=fence, event=Event.RELEASE) for key, fence in sorted(orphans)]
             )
-
-    def _keep_house(self) -> None:
-        # A worker that was itself stalled cannot tell whose beats are late.
-        if self._beats_on_time < 2:
-            return
-        lost = recovery.recover(self._lease, self._using)
-        if lost:
-            logger.warning("Took back %d jobs whose workers have vanished", lost)
-        if time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + _SWEEP_INTERVAL
-            repaired = housekeeping.repair_children(self._using)
-            if repaired:
-                logger.warning("Settled %d waiting jobs whose parents had all ended", repaired)
-        if time.monotonic() >= self._next_prune:
-            self._next_prune = time.monotonic() + (0 if self._prune() else _PRUNE_INTERVAL)
-
-    def _prune(self) -> bool:
-        """Delete expired jobs for a moment; tell whether there may be more."""
-        until = time.monotonic() + _PRUNE_MOMENT
-        while retention.prune(self._keep, self._using):
-            if time.monotonic() > until or self._stopped.is_set():
-                return True
-        return False

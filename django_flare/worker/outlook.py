@@ -69,11 +69,11 @@ class Outlook:
         if time.monotonic() >= self._look_at_due_at:
             self._look_at_due(using)
 
-    def note_claim(self, *, full: bool, found: bool) -> None:
-        """Learn from a claim: one that did not come back full has emptied the queues."""
+    def note_claim(self, *, found: bool, has_more: bool) -> None:
+        """Learn from a claim: one that left nothing behind has emptied the queues."""
         self._turns += 1
-        self.is_empty = not found
-        if not full:
+        self.is_empty = not found and not has_more
+        if not has_more:
             self._names = []
             self._look_at = time.monotonic() + self._poll_interval
 

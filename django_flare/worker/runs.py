@@ -30,8 +30,15 @@ class EndReason(StrEnum):
 class Run:
     """A claimed job on its way through this worker."""
 
-    def __init__(self, row: ClaimedRow, definition: JobDefinition, progressed: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        row: ClaimedRow,
+        definition: JobDefinition,
+        progressed: Callable[[], object],
+        worker_id: str = "",
+    ) -> None:
         self.row = row
+        self.worker_id = worker_id
         self.definition = definition
         self.end_reason: EndReason | None = None
         self.started_at: float | None = None
@@ -134,7 +141,9 @@ def _wish(run: Run, error: BaseException) -> Outcome:
 
 
 def _failed(run: Run, error: BaseException) -> Outcome:
-    timed_out = run.end_reason is EndReason.TIMEOUT
+    # The deadline may also pass while the run has another reason to end.
+    is_ours = run.end_reason is not None and isinstance(error, JobTimeout)
+    timed_out = run.end_reason is EndReason.TIMEOUT or is_ours
     if timed_out and isinstance(error, JobTimeout | JobCancelled | asyncio.CancelledError):
         error = JobTimeout(f"the attempt ran longer than its timeout of {run.row.timeout}").with_traceback(
             error.__traceback__

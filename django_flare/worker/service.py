@@ -16,6 +16,7 @@ from django_flare.lifecycle import recovery
 from django_flare.store.faults import is_passing
 from django_flare.worker.dispatcher import Dispatcher
 from django_flare.worker.heartbeat import Heartbeat
+from django_flare.worker.housekeeper import Housekeeper
 from django_flare.worker.identity import Identity
 from django_flare.worker.options import WorkerOptions
 from django_flare.worker.outlook import Outlook
@@ -43,6 +44,7 @@ class WorkerService:
             options, self._identity, Outlook(options, poll, has_wakeups=kind is not None)
         )
         self._heartbeat = Heartbeat(self._dispatcher, self._identity, options.database)
+        self._housekeeper = Housekeeper(lambda: self._heartbeat.is_steady, options.database)
         self._waker: Waker | None = kind(options.database, self._dispatcher.inbox.wake) if kind else None
         self._poll = poll
         self._stop_asked = threading.Event()
@@ -65,7 +67,7 @@ class WorkerService:
             self.ended.set()
             return True
         self._announce()
-        for thread in (self._dispatcher, self._heartbeat, self._waker):
+        for thread in (self._dispatcher, self._heartbeat, self._housekeeper, self._waker):
             if thread is not None:
                 thread.start()
         self._wait()
@@ -131,13 +133,15 @@ class WorkerService:
                 return
 
     def _end(self) -> bool:
-        self._heartbeat.stop()
-        if self._waker is not None:
-            self._waker.stop()
-        is_free = self._dispatcher.slots.stop(1.0)
-        self._heartbeat.join(2.0)
-        if self._waker is not None:
-            self._waker.join(2.0)
+        helpers = [each for each in (self._heartbeat, self._housekeeper, self._waker) if each is not None]
+        for helper in helpers:
+            helper.stop()
+        for helper in helpers:
+            helper.join(2.0)
+        # Handlers have had their time; receivers of their signals get as much.
+        is_over = self._dispatcher.has_given_up or self._hurry.is_set()
+        is_free = self._dispatcher.slots.stop(0.0 if is_over else self._options.shutdown_timeout)
+        # What still runs is given back last of all, so that nobody starts it long before this process ends.
         self._resign()
         logger.info("Worker %s has ended", self._identity.worker_id)
         self.ended.set()

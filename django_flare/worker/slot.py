@@ -38,22 +38,21 @@ class Slot(threading.Thread):
         self._lock = threading.Lock()
         self._interrupted: Run | None = None
         self._abandoned = False
+        self._idle_since = time.monotonic()
         self._waiting = waiting
         self._loop = loop
         self._using = using
         self._done = done
 
     def run(self) -> None:
-        idle_since = time.monotonic()
         while (item := self._waiting.get()) is not None:
-            check_idle_connections(time.monotonic() - idle_since)
             if isinstance(item, Run):
                 self._take(item)
             else:
                 _call(item)
             if self._abandoned:
                 break
-            idle_since = time.monotonic()
+            self._idle_since = time.monotonic()
         drop_connections()
 
     def interrupt(self, run: Run) -> None:
@@ -98,6 +97,7 @@ class Slot(threading.Thread):
         """Return how the run ended; whatever the handler raises is an outcome too (F48)."""
         try:
             self.current = run
+            check_idle_connections(time.monotonic() - self._idle_since)
             _send_started(run)
             if run.definition.atomic:
                 outcome, run.recorded = record_with(lambda: self._call(run), self._using)

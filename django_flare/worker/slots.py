@@ -75,13 +75,16 @@ class Slots:
             if now >= run.deadline + _TELL_TO_RAISE:
                 slot.interrupt(run)
             if now >= run.deadline + grace and slot.abandon(run):
-                self._slots[number] = self._new_slot()
-                self._slots[number].start()
                 run.finish(overrun(run))
                 self._done(run)
+                if run.definition.is_async:
+                    # The handler may hold up the whole loop; the others' coroutines end on the old one.
+                    self._loop.renew()
+                self._slots[number] = self._new_slot()
+                self._slots[number].start()
 
     def stop(self, seconds: float) -> bool:
-        """Let the threads end when they are idle; tell whether all did within `seconds`."""
+        """Let the threads end when they are idle, within `seconds`; tell whether no handler runs any more."""
         self._stopped.set()
         deadline = time.monotonic() + seconds
         for _ in self._slots:
@@ -89,7 +92,7 @@ class Slots:
         for slot in self._slots:
             slot.join(max(0.0, deadline - time.monotonic()))
         self._loop.stop()
-        return not any(slot.is_alive() for slot in self._slots)
+        return not any(slot.current for slot in self._slots)
 
     def _watch(self) -> None:
         grace = flare_settings().timeout_grace.total_seconds()

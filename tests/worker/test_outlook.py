@@ -52,9 +52,9 @@ class TestQueues:
         view = make()
         look(view)
         assert view.queues == ["a", "b", "c"]
-        view.note_claim(full=True, found=True)
+        view.note_claim(found=True, has_more=True)
         assert view.queues == ["b", "c", "a"]
-        view.note_claim(full=True, found=True)
+        view.note_claim(found=True, has_more=True)
         assert view.queues == ["c", "a", "b"]
 
     def test_only_those_told_in_the_order_of_preference(self, now):
@@ -62,7 +62,7 @@ class TestQueues:
         view = make("c", "missing", "a")
         look(view)
         assert (view.queues, view.is_empty) == (["c", "a"], False)
-        view.note_claim(full=True, found=True)
+        view.note_claim(found=True, has_more=True)
         assert view.queues == ["c", "a"]
 
     def test_empty_for_a_worker_whose_queues_are(self, now):
@@ -95,7 +95,7 @@ class TestQueues:
         enqueue("a")
         view = make(poll=2.0)
         look(view)
-        view.note_claim(full=False, found=True)
+        view.note_claim(found=True, has_more=False)
         assert view.queues == []
         assert look(view) == 0
         assert view.patience == pytest.approx(2.0)
@@ -109,7 +109,7 @@ class TestQueues:
         view = make()
         look(view)
         assert not view.is_empty
-        view.note_claim(full=False, found=False)
+        view.note_claim(found=False, has_more=False)
         assert view.is_empty
 
     def test_outcomes_that_activated_children_ask_for_a_look(self, now):

@@ -1,0 +1,75 @@
+"""What a worker does for everybody, on a thread and a connection of its own: it may wait and be slow."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from django_flare.conf import flare_settings
+from django_flare.lifecycle import housekeeping, recovery, retention
+from django_flare.worker.connections import drop_connection
+
+logger = logging.getLogger("django_flare.worker")
+
+_REPAIR_INTERVAL = 300.0
+_PRUNE_INTERVAL = 60.0
+_PRUNE_MOMENT = 0.5
+
+
+class Housekeeper(threading.Thread):
+    """Take back what vanished workers held, settle what cascades missed, delete what has expired.
+
+    Only while `is_steady` says that this worker's own beats are on time.
+    """
+
+    def __init__(self, is_steady: Callable[[], bool], using: str) -> None:
+        super().__init__(name="flare-housekeeper", daemon=True)
+        settings = flare_settings()
+        self._is_steady = is_steady
+        self._using = using
+        self._interval = settings.beat.total_seconds()
+        self._lease = settings.lease
+        self._keep = settings.keep
+        self._stopped = threading.Event()
+        self._next_repair = time.monotonic() + _REPAIR_INTERVAL
+        self._next_prune = time.monotonic() + _PRUNE_INTERVAL
+
+    def run(self) -> None:
+        while not self._stopped.wait(self._interval):
+            try:
+                if self._is_steady():
+                    self._keep_house()
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("Housekeeping failed and will be tried again: %s", error)
+                drop_connection(connections[self._using])
+            except Exception:
+                logger.exception("Housekeeping failed and will be tried again")
+        drop_connection(connections[self._using])
+
+    def stop(self) -> None:
+        """End the thread soon."""
+        self._stopped.set()
+
+    def _keep_house(self) -> None:
+        lost = recovery.recover(self._lease, self._using)
+        if lost:
+            logger.warning("Took back %d jobs whose workers have vanished", lost)
+        if time.monotonic() >= self._next_repair:
+            self._next_repair = time.monotonic() + _REPAIR_INTERVAL
+            repaired = housekeeping.repair_children(self._using)
+            if repaired:
+                logger.warning("Settled %d waiting jobs whose parents had all ended", repaired)
+        if time.monotonic() >= self._next_prune:
+            self._next_prune = time.monotonic() + (0 if self._prune() else _PRUNE_INTERVAL)
+
+    def _prune(self) -> bool:
+        """Delete expired jobs for a moment; tell whether there may be more."""
+        until = time.monotonic() + _PRUNE_MOMENT
+        while retention.prune(self._keep, self._using):
+            if time.monotonic() > until or self._stopped.is_set():
+                return True
+        return False
