@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /	/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 	@echo
-	@echo '  make test ARGS="-k cancel --jobs 3"   more arguments for the command behind a target'
+	@echo '  make test ARGS="-k cancel --jobs 1"   more arguments for the command behind a target'
 	@echo '  make test PYTHON=python3.12           another Python; builds .venv anew'
 
 test: $(INSTALLED)-test ## run the tests on every database there is
@@ -46,6 +46,7 @@ docs: $(INSTALLED)-docs ## build the documentation into docs/_build/html
 environment: $(INSTALLED)-test
 
 bench: $(INSTALLED)-test ## run the benchmarks
+	@$(PIP) --requirement benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove .venv and all that was built

@@ -51,13 +51,11 @@ def pytest_collection_modifyitems(config, items):
 def _quick_flush():
     """Empty tables by DELETE after a test: PostgreSQL's TRUNCATE makes new files, for a few rows."""
     if connection.vendor == "postgresql":
-        connection.ops.sql_flush = lambda style, tables, **_: [
-            f"DELETE FROM {name}" for name in map(quote, tables)
-        ]
+        connection.ops.sql_flush = _deletes
 
 
-def quote(name):
-    return connection.ops.quote_name(name)
+def _deletes(style, tables, **_):
+    return [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
 
 
 @pytest.fixture(scope="session")

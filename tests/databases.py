@@ -85,7 +85,7 @@ _PREFIX = "flare-tests-"
 def _directory():
     """Return this run's own directory: its file is the SQLite database, its name names the others."""
     if "FLARE_TEST_DIRECTORY" not in os.environ:
-        # In memory where the system has such a folder: a file for all that matters, but without a disk's waits.
+        # In memory where there is such a folder: a file for all that matters, without a disk's waits.
         in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         os.environ["FLARE_TEST_DIRECTORY"] = tempfile.mkdtemp(prefix=_PREFIX, dir=in_memory)
         atexit.register(_remove, os.environ["FLARE_TEST_DIRECTORY"], os.getpid())

@@ -189,7 +189,7 @@ def _arguments():
     parser = argparse.ArgumentParser(
         prog="python -m tests.run", allow_abbrev=False, epilog="The rest is for pytest."
     )
-    parser.add_argument("--jobs", type=int, default=1, help="how many runs at the same time (default: 1)")
+    parser.add_argument("--jobs", type=int, default=3, help="how many runs at the same time (default: 3)")
     return parser.parse_known_args()
 
 
