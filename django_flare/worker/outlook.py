@@ -28,6 +28,8 @@ class Outlook:
         self._poll_interval = poll_interval
         self._due_lasts = _DUE_LASTS if has_wakeups else poll_interval
         self._names: list[str] = []
+        self._last_names: list[str] = []
+        self._is_guess = False
         self._look_at = 0.0
         self._due_at: float | None = None
         self._look_at_due_at = 0.0
@@ -55,12 +57,13 @@ class Outlook:
         """Promote what is known to be due, and see which queues have claimable jobs if it is time to."""
         now = time.monotonic()
         if woken:
-            self._look_at = 0.0
             self._expect_due_soon()
+            self._guess()
         if self._due_at is not None and now >= self._due_at:
             self._look_at_due(using)
         if now >= self._look_at:
-            self._names = claim.claimable_queues(using)
+            self._names, self._is_guess = claim.claimable_queues(using), False
+            self._last_names = self._names or self._last_names
             self._look_at = now + (_NAMES_LAST if self._names else self._poll_interval)
             self.is_empty = not self.queues
 
@@ -73,7 +76,9 @@ class Outlook:
         """Learn from a claim: one that left nothing behind has emptied the queues."""
         self._turns += 1
         self.is_empty = not found and not has_more
-        if not has_more:
+        if self._is_guess:
+            self._is_guess, self._look_at = False, 0.0
+        elif not has_more:
             self._names = []
             self._look_at = time.monotonic() + self._poll_interval
 
@@ -86,6 +91,14 @@ class Outlook:
                 self._look_at = 0.0
         if states - {JobState.SUCCEEDED}:
             self._expect_due_soon()
+
+    def _guess(self) -> None:
+        """Claim from the queues that had jobs last and look after that: the first job waits less."""
+        if not self._names and not self._burst:
+            self._names = self._last_names
+            self._is_guess = bool(self.queues)
+        if not self._is_guess:
+            self._look_at = 0.0
 
     def _expect_due_soon(self) -> None:
         # Not at once each time: under a storm of wake-ups every turn would ask. A burst ends by what
