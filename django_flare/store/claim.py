@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -66,17 +67,54 @@ def lock_claimable(
 
     None for a worker that is not registered: its row may have been removed as vanished.
     """
-    rows = claimable(using).filter(Exists(workers(using).filter(pk=worker_id)), queue=queue)
-    first = _lock(rows, limit)
+    first = _probe(queue, limit, worker_id, using)
     if all(row.job_type in known_types for row in first):
         return first
     # Only now by type: the predicate is not in the index, so it would cost every claim.
-    return _lock(rows.filter(job_type__in=known_types), limit)
+    rows = _first(_of_queue(queue, worker_id, using).filter(job_type__in=known_types), limit)
+    return [ClaimedRow._make(row) for row in rows]
 
 
-def _lock(rows: QuerySet[Job], limit: int) -> list[ClaimedRow]:
+def _of_queue(queue: str, worker_id: str, using: str) -> QuerySet[Job]:
+    return claimable(using).filter(Exists(workers(using).filter(pk=worker_id)), queue=queue)
+
+
+def _first(rows: QuerySet[Job], limit: int) -> QuerySet[Job, Any]:
     found = locked(by_index(rows, "flare_job_claimable").order_by(*_CLAIM_ORDER), skip=True)
-    return [ClaimedRow._make(row) for row in found.values_list(*_COLUMNS)[:limit]]
+    return found.values_list(*_COLUMNS)[:limit]
+
+
+class _Compiled(NamedTuple):
+    sql: str
+    parameters: Sequence[Any]
+    converters: dict[int, tuple[list[Any], Any]]
+
+
+_QUEUE, _WORKER = "\ue000queue", "\ue000worker"
+"""Stand for the parameters in the compiled query; no name can hold such a letter."""
+
+
+@lru_cache(maxsize=1024)
+def _compile(limit: int, using: str) -> _Compiled:
+    """Compile the probe once: building it by the ORM takes longer than PostgreSQL needs to answer it."""
+    compiler = _first(_of_queue(_QUEUE, _WORKER, using), limit).query.get_compiler(using)
+    sql, parameters = compiler.as_sql()
+    selected = [expression for expression, *_ in compiler.select]
+    return _Compiled(sql, parameters, compiler.get_converters(selected))
+
+
+def _probe(queue: str, limit: int, worker_id: str, using: str) -> list[ClaimedRow]:
+    connection = connections[using]
+    compiled = _compile(limit, using)
+    given = {_QUEUE: queue, _WORKER: worker_id}
+    with connection.cursor() as cursor:
+        cursor.execute(compiled.sql, [given.get(value, value) for value in compiled.parameters])
+        rows = [list(row) for row in cursor.fetchall()]
+    for place, (converters, expression) in compiled.converters.items():
+        for row in rows:
+            for convert in converters:
+                row[place] = convert(row[place], expression, connection)
+    return [ClaimedRow._make(row) for row in rows]
 
 
 def mark_claimed(ids: list[int], worker_id: str, using: str) -> int:

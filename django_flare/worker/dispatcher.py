@@ -15,25 +15,25 @@ from collections import deque
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_flare.definitions import registry
-from django_flare.lifecycle import claim, finish, housekeeping
+from django_flare.lifecycle import claim, finish
 from django_flare.lifecycle.claim import ClaimRequest, Turn
 from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
 from django_flare.store.faults import is_passing
-from django_flare.worker import reports
+from django_flare.worker import progress, reports
 from django_flare.worker.appetite import Appetite
 from django_flare.worker.connections import drop_connection
 from django_flare.worker.identity import Identity
 from django_flare.worker.inbox import Inbox
 from django_flare.worker.options import WorkerOptions
 from django_flare.worker.outlook import Outlook
+from django_flare.worker.progress import ProgressWriter
 from django_flare.worker.runs import EndReason, Run
 from django_flare.worker.slots import Slots
 
 logger = logging.getLogger("django_flare.worker")
 
-_PROGRESS_INTERVAL = 0.5
 _STALL = 0.5
 _BUSY_ROW_PAUSE = 0.05
 _LONGEST_BACKOFF = 5.0
@@ -66,8 +66,7 @@ class Dispatcher(threading.Thread):
         self._wary_until = 0.0
         self._wary_again_at = 0.0
         self._worker_id = ""
-        self._progress_changed = False
-        self._progress_written = 0.0
+        self._progress = ProgressWriter(options.database)
         self._last_movement = time.monotonic()
         self._failures = 0
         self._stopping = False
@@ -145,7 +144,7 @@ class Dispatcher(threading.Thread):
         if outcomes or request:
             self._exchange(outcomes, request)
         self._outlook.look_ahead(self._using)
-        self._write_progress()
+        self._progress.write(self.in_hand.values())
 
     def _exchange(self, outcomes: list[Outcome], request: ClaimRequest | None) -> None:
         try:
@@ -193,7 +192,7 @@ class Dispatcher(threading.Thread):
         elif turn.has_more:
             self._be_wary()
         for row in rows:
-            run = Run(row, self._types[row.job_type], self._note_progress, request.worker_id)
+            run = Run(row, self._types[row.job_type], self._progress.note, request.worker_id)
             self.in_hand[row.id] = run
             self._suspect = run if row.losses else self._suspect
             self.slots.put(run)
@@ -273,29 +272,6 @@ class Dispatcher(threading.Thread):
             self._suspect = None
         return waiting
 
-    # Progress.
-
-    def _note_progress(self) -> None:
-        # Called from slots; the next turn within half a second writes it.
-        self._progress_changed = True
-
-    def _write_progress(self) -> None:
-        now = time.monotonic()
-        if not self._progress_changed or now - self._progress_written < _PROGRESS_INTERVAL:
-            return
-        self._progress_written = now
-        latest = {
-            (run.row.id, run.row.fence): run.progress.value
-            for run in self.in_hand.values()
-            if run.progress.value is not None
-        }
-        self._progress_changed = False
-        try:
-            housekeeping.record_progress(latest, self._using)
-        except Exception:
-            self._progress_changed = True
-            raise
-
     # Waiting.
 
     def _patience(self) -> float:
@@ -306,7 +282,7 @@ class Dispatcher(threading.Thread):
             return _BUSY_ROW_PAUSE
         patience = self._outlook.patience
         if self.in_hand:
-            patience = min(patience, _PROGRESS_INTERVAL)
+            patience = min(patience, progress.INTERVAL)
         return patience
 
     def _is_settled(self) -> bool:
