@@ -63,7 +63,7 @@ QUEUES = {
                    COUNT(*) FILTER (WHERE type = 'succeeded')
             FROM procrastinate_events
         """,
-        note="async task, --concurrency 30 (good in a short trial of several), jobs kept; it stores no results",
+        note="async task, --concurrency 30 (good in a short trial), jobs kept; it stores no results",
         settings={"PROCRASTINATE_IMPORT_PATHS": ["benchmarks.peers.procrastinate_tasks"]},
     ),
     "django-tasks-db": Queue(
