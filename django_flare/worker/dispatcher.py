@@ -189,7 +189,8 @@ class Dispatcher(threading.Thread):
         self._appetite.note_claimed(len(rows))
         if rows:
             self._last_movement = time.monotonic()
-        elif turn.has_more:
+        elif turn.has_more and request.free_slots:
+            # With a slot free only a suspect is passed over.
             self._be_wary()
         for row in rows:
             run = Run(row, self._types[row.job_type], self._progress.note, request.worker_id)
