@@ -1,7 +1,7 @@
-"""Run all measurements, in turns, and write `results/core.json` and `results/core.md`.
+"""Run all measurements, in turns, and write the results (see benchmarks/report.py).
 
-Everything runs on the databases that the tests find (see tests/databases.py), each measurement in a
-database and a process of its own. In a round every queue and database has its turn before the next
+Everything runs on the databases that the tests find (see tests/databases.py) and on Redis, each measurement
+in a database and a process of its own. In a round every queue and database has its turn before the next
 round begins, so that noise of the machine meets all alike; the figures are medians of the rounds.
 """
 
@@ -10,92 +10,88 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, servers
+from benchmarks import plan, report, servers
+from benchmarks.figures import Figures
 from benchmarks.queues import QUEUES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-STEPS = ("drain", "latency", "enqueue", "statements", "idle")
-ONCE = {"statements", "idle"}
-OURS = "django_flare"
-# A minute is enough for these; a shorter backlog is to their advantage.
-SLOWER = ("procrastinate", "django-tasks-db")
 
 
 def main() -> None:
     """Measure and report."""
     arguments = _arguments()
-    databases = servers.there_are()
-    left_out = [name for name in QUEUES if QUEUES[name].version is None]
-    for name in left_out:
-        print(f"{name} is not installed and left out")
-    facts = [each.facts() for each in databases]
-    under = report.conditions({"jobs": arguments.jobs}, facts, left_out)
-    figures = report.Figures()
+    databases = {each.name: each for each in servers.there_are()}
+    chosen = _chosen(arguments, tuple(databases))
+    left_out = [name for name in arguments.queues if name not in chosen.queues]
+    print(f"Left out: {', '.join(left_out) or 'none'}", flush=True)
+    given = {name: getattr(arguments, name) for name in ("jobs", "singles", "many", "latencies", "history")}
+    under = report.conditions(given, [each.facts() for each in databases.values()], chosen.queues)
+    figures = Figures()
     for number in range(arguments.rounds):
-        for key, database, count in _plan(arguments, databases, left_out, number):
-            with database.database() as url:
-                numbers = _measure(key, url, count)
-            figures.add(key, numbers)
-            shown = (f"{name} {value:,.2f}" for name, value in numbers.items())
-            print(f"round {number + 1}", *key, *shown, sep="  ", flush=True)
+        for key, count in chosen.round(number):
+            _measure(key, count, databases[key.database], figures, arguments.history)
         # After every round, so that a long run that is ended early is not lost.
-        text = report.write(arguments.output, figures, {**under, "rounds": number + 1})
+        text = report.write(arguments.output, figures, {**under, "rounds": number + 1, "left out": left_out})
     print(text)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=20_000, help="jobs in a drain and in one enqueue_many")
-    parser.add_argument("--peer-jobs", type=int, default=2_000, help="the same for the slower peers")
-    parser.add_argument("--latencies", type=int, default=300, help="jobs of a latency measurement")
-    parser.add_argument("--idle", type=int, default=20, help="seconds to look at an idle worker")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", nargs="*", choices=STEPS, default=STEPS)
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    add = parser.add_argument
+    add("--rounds", type=int, default=3)
+    add("--steps", nargs="*", choices=plan.STEPS, default=plan.STEPS)
+    add("--queues", nargs="*", choices=QUEUES, default=tuple(QUEUES))
+    add("--databases", nargs="*", default=None, help="names such as PostgreSQL; default all there are")
+    add("--jobs", type=int, default=20_000, help="jobs in a drain; slow queues get fewer")
+    add("--singles", type=int, default=2_000, help="jobs enqueued one by one")
+    add("--many", type=int, default=50_000, help="jobs enqueued in one call")
+    add("--latencies", type=int, default=300, help="jobs of a latency measurement")
+    add("--history", type=int, default=1_000_000, help="finished rows, beside half as many future ones")
+    add("--idle", type=int, default=20, help="seconds to look at an idle worker")
+    add("--output", type=Path, default=RESULTS, help="folder of the results")
     return parser.parse_args()
 
 
-def _plan(
-    arguments: argparse.Namespace, databases: list[Any], left_out: list[str], number: int
-) -> Iterator[tuple[report.Key, Any, int]]:
-    """Yield what to measure in one round: the peers on PostgreSQL, our own queue everywhere."""
-    counts = {"latency": arguments.latencies, "idle": arguments.idle}
-    for step in arguments.steps:
-        if step in ONCE and number:
-            continue
-        for database in databases:
-            on_postgres = database.name == "PostgreSQL"
-            if step == "statements" and not on_postgres:
-                continue
-            for queue in QUEUES if step == "drain" and on_postgres else [OURS]:
-                if queue not in left_out:
-                    jobs = arguments.peer_jobs if queue in SLOWER else arguments.jobs
-                    yield (step, queue, database.name), database, counts.get(step, jobs)
+def _chosen(arguments: argparse.Namespace, there: Sequence[str]) -> plan.Chosen:
+    databases = [name for name in there if arguments.databases is None or name in arguments.databases]
+    queues = [
+        name
+        for name, queue in QUEUES.items()
+        if name in arguments.queues and queue.version is not None and set(queue.databases) & set(databases)
+    ]
+    return plan.Chosen(arguments.steps, queues, databases, plan.counts(arguments))
 
 
-def _measure(key: report.Key, url: str, count: int) -> dict[str, float]:
-    step, queue, _ = key
-    environment = {
-        **os.environ,
-        "BENCHMARKS_QUEUE": queue,
-        "BENCHMARKS_URL": url,
-        "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
-    }
-    found = subprocess.run(
-        [sys.executable, "-m", "django", "measure", step, str(count)],
+def _measure(key: plan.Key, count: int, database: Any, figures: Figures, history: int) -> None:
+    start = time.monotonic()
+    with database.database() as url:
+        found = _run(key, count, {"BENCHMARKS_URL": url, "BENCHMARKS_HISTORY": str(history)})
+    took = f"[{time.monotonic() - start:.0f} s]"
+    if found.returncode:
+        # A peer that fails must not end a long run; the report names the failure.
+        figures.failures.append(f"{key.step}, {key.queue}, {key.database}")
+        print(took, *key, "FAILED", found.stderr[-1500:], sep="  ", flush=True)
+        return
+    numbers: dict[str, float] = json.loads(found.stdout.splitlines()[-1])
+    figures.add(key, numbers)
+    print(took, *key, *(f"{name} {value:,.4g}" for name, value in numbers.items()), sep="  ", flush=True)
+
+
+def _run(key: plan.Key, count: int, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    own = {"BENCHMARKS_QUEUE": key.queue, "DJANGO_SETTINGS_MODULE": "benchmarks.settings"}
+    return subprocess.run(
+        [sys.executable, "-m", "django", "measure", key.step, str(count)],
         cwd=ROOT,
-        env=environment,
-        check=True,
-        stdout=subprocess.PIPE,
+        env={**os.environ, **own, **environment},
+        capture_output=True,
         text=True,
     )
-    numbers: dict[str, float] = json.loads(found.stdout)
-    return numbers
 
 
 if __name__ == "__main__":

@@ -1,127 +1,146 @@
-"""The figures as JSON, with every value behind them, and as Markdown tables of their medians."""
+"""Write the results: each value as JSON, tables as Markdown and for the documentation, a picture.
+
+`python -m benchmarks.report FOLDER` writes the tables and the picture again from the JSON.
+"""
 
 import json
 import os
 import platform
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import picture
+from benchmarks.bounds import FIGURES, number
+from benchmarks.figures import Figures
+from benchmarks.plan import Key
 from benchmarks.queues import QUEUES
 
-Key = tuple[str, str, str]
-"""A step, a queue and a database."""
+Row = Sequence[str]
+
+_PACKAGES = ("Django", "psycopg", "PyMySQL", "asyncpg", "uvloop", "redis", "hiredis")
+_HEAD = ("figure", "measured", "bound", "goal")
 
 
-class Figures:
-    """All values of all rounds."""
-
-    def __init__(self) -> None:
-        self.values: dict[Key, dict[str, list[float]]] = {}
-
-    def add(self, key: Key, numbers: dict[str, float]) -> None:
-        """Keep the numbers of one measurement."""
-        for name, number in numbers.items():
-            self.values.setdefault(key, {}).setdefault(name, []).append(round(number, 4))
-
-    def median(self, step: str, queue: str, database: str, name: str) -> float | None:
-        """Return the median over the rounds, None for what was not measured."""
-        values = self.values.get((step, queue, database), {}).get(name)
-        return median(values) if values else None
-
-    def ratio(self, queue: str) -> float | None:
-        """Return how many times as fast as `queue` we drain on PostgreSQL."""
-        ours = self.median("drain", "django_flare", "PostgreSQL", "jobs/s")
-        theirs = self.median("drain", queue, "PostgreSQL", "jobs/s")
-        return ours / theirs if ours and theirs else None
-
-
-@dataclass(frozen=True)
-class Aim:
-    """A figure that we want to reach; `most` tells that smaller is better."""
-
-    label: str
-    bound: float
-    read: Callable[[Figures], float | None]
-    most: bool = True
-
-    def row(self, figures: Figures) -> str | None:
-        """Return the aim's line of the table."""
-        value = self.read(figures)
-        if value is None:
-            return None
-        met = value < self.bound if self.most else value >= self.bound
-        aim = f"{'<' if self.most else '≥'} {_number(self.bound)}"
-        return f"| {self.label} | {aim} | {_number(value)} | {'yes' if met else 'no'} |"
-
-
-def _ours(step: str, database: str, name: str) -> Callable[[Figures], float | None]:
-    return lambda figures: figures.median(step, "django_flare", database, name)
-
-
-AIMS = (
-    Aim("drain, PostgreSQL, jobs/s", 3000, _ours("drain", "PostgreSQL", "jobs/s"), most=False),
-    Aim("the same, times procrastinate", 5, lambda figures: figures.ratio("procrastinate"), most=False),
-    Aim("drain, SQLite, jobs/s", 1500, _ours("drain", "SQLite", "jobs/s"), most=False),
-    Aim("statements per drained job, PostgreSQL", 0.2, _ours("statements", "PostgreSQL", "statements/job")),
-    Aim("idle worker, RSS MB, PostgreSQL", 80, _ours("idle", "PostgreSQL", "RSS MB")),
-    Aim("idle worker, statements/s, PostgreSQL", 2, _ours("idle", "PostgreSQL", "statements/s")),
-    Aim("pick-up p50, PostgreSQL, ms", 5, _ours("latency", "PostgreSQL", "p50 ms")),
-    Aim("pick-up p99, PostgreSQL, ms", 20, _ours("latency", "PostgreSQL", "p99 ms")),
-    Aim("pick-up p99, SQLite, ms", 50, _ours("latency", "SQLite", "p99 ms")),
-)
-
-
-def conditions(arguments: dict[str, Any], databases: list[str], left_out: list[str]) -> dict[str, Any]:
-    """Return under which conditions the figures arose."""
-    measured = [name for name in QUEUES if name not in left_out]
+def conditions(given: dict[str, Any], databases: list[str], measured: Iterable[str]) -> dict[str, Any]:
+    """Return under which conditions the figures arise."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "load average at the start": os.getloadavg()[0],
+        "load average at the start": round(os.getloadavg()[0], 2),
         "Python": sys.version.split()[0],
-        "packages": {name: version(name) for name in ("Django", "psycopg")},
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "databases": databases,
         "queues": {name: f"{QUEUES[name].version} {QUEUES[name].note}".strip() for name in measured},
-        "left out": left_out,
-        **arguments,
+        **given,
     }
 
 
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
 def write(folder: Path, figures: Figures, under: dict[str, Any]) -> str:
-    """Write both files into `folder` and return the Markdown."""
+    """Write all files into `folder` and return the Markdown."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"step": step, "queue": queue, "database": database, "values": values}
-        for (step, queue, database), values in figures.values.items()
-    ]
-    document = json.dumps({"conditions": under, "figures": rows}, indent=1, ensure_ascii=False)
-    (folder / "core.json").write_text(document + "\n", encoding="utf-8")
     text = markdown(figures, under)
-    (folder / "core.md").write_text(text, encoding="utf-8")
+    files = {
+        "all.json": _json(figures, under),
+        "all.md": text,
+        "figures.rst": list_table(_HEAD, _bounds(figures), "46 18 18 18"),
+        "queues.rst": list_table(*_drains(figures), "40 20 20 20"),
+        "settings.rst": "".join(f"* **{name}**: {words}.\n" for name, words in under["queues"].items()),
+        "conditions.rst": _sentence(under),
+        "drain.svg": picture.drains(figures),
+    }
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
     return text
+
+
+def read(folder: Path) -> tuple[Figures, dict[str, Any]]:
+    """Read the figures and the conditions from the JSON."""
+    document = json.loads((folder / "all.json").read_text(encoding="utf-8"))
+    figures = Figures()
+    figures.failures = document["failures"]
+    for row in document["figures"]:
+        figures.values[Key(row["step"], row["queue"], row["database"])] = row["values"]
+    return figures, document["conditions"]
+
+
+def _json(figures: Figures, under: dict[str, Any]) -> str:
+    rows = [{**key._asdict(), "values": values} for key, values in figures.values.items()]
+    document = {"conditions": under, "failures": figures.failures, "figures": rows}
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _bounds(figures: Figures) -> list[Row]:
+    return [each.cells(figures) for each in FIGURES]
+
+
+def _drains(figures: Figures) -> tuple[Row, list[Row]]:
+    """Return the drains of all queues: jobs a second with one process, with two, behind a history."""
+    names = ("drain", "drain2", "history")
+    pairs = dict.fromkeys((key.queue, key.database) for key in figures.values if key.step in names)
+    rows = [
+        (
+            f"{queue}, {database}",
+            *(number(figures.median(step, queue, database, "jobs/s")) for step in names),
+        )
+        for queue, database in pairs
+    ]
+    return ("jobs/s", "one process", "two", "one, behind history"), rows
 
 
 def markdown(figures: Figures, under: dict[str, Any]) -> str:
     """Return the tables; a number is the median of the rounds, with the least and the largest beside it."""
-    aims = [row for aim in AIMS if (row := aim.row(figures))]
-    others = [name for name in QUEUES if name != "django_flare"]
-    ratios = [f"{name} {ratio:.2g}" for name in others if (ratio := figures.ratio(name))]
-    lines = ["| figure | aim | measured | met |", "|---|--:|--:|---|", *aims, ""]
-    lines += ["| step | queue | database | | median | least – largest |", "|---|---|---|---|--:|--:|"]
-    for (step, queue, database), numbers in figures.values.items():
-        for name, values in numbers.items():
-            spread = f"{_number(min(values))} – {_number(max(values))}" if len(values) > 1 else ""
-            lines.append(f"| {step} | {queue} | {database} | {name} | {_number(median(values))} | {spread} |")
-    lines += ["", f"On PostgreSQL we drain so many times as fast: {', '.join(ratios) or '–'}.", ""]
+    lines = [*_markdown_table(_HEAD, _bounds(figures)), ""]
+    lines += [*_markdown_table(*_drains(figures)), ""]
+    head = ("step", "queue", "database", "", "median", "least – largest")
+    lines += [*_markdown_table(head, _all(figures)), ""]
+    lines += [f"* failed: {name}" for name in figures.failures]
     lines += [f"* {name}: {_words(value)}" for name, value in under.items() if value]
     return "\n".join(lines) + "\n"
+
+
+def _all(figures: Figures) -> list[Row]:
+    rows = []
+    for key, numbers in figures.values.items():
+        for name, values in numbers.items():
+            spread = f"{number(min(values))} – {number(max(values))}" if len(values) > 1 else ""
+            rows.append((*key, name, number(median(values)), spread))
+    return rows
+
+
+def _markdown_table(head: Row, rows: Iterable[Row]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def list_table(head: Row, rows: Iterable[Row], widths: str) -> str:
+    """Return a table for the documentation."""
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in (head, *rows):
+        for place, cell in enumerate(row):
+            lines.append(f"   {'*' if place == 0 else ' '} - {cell}")
+    return "\n".join(lines) + "\n"
+
+
+def _sentence(under: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {found}" for name, found in under["packages"].items())
+    left_out = ", ".join(under.get("left out", ())) or "nothing"
+    return (
+        f"Medians of {under['rounds']} interleaved rounds on {under['date']}, {under['cores']} cores,"
+        f" {under['machine']}, Python {under['Python']}, {packages}.\n"
+        f"{'; '.join(under['databases'])}.\nLeft out: {left_out}.\n"
+    )
 
 
 def _words(value: Any) -> str:
@@ -130,5 +149,5 @@ def _words(value: Any) -> str:
     return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), *read(Path(sys.argv[1])))

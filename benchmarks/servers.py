@@ -5,9 +5,10 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
@@ -15,6 +16,13 @@ import psycopg
 import pymysql
 
 from tests import databases
+
+redis: Any = None
+with suppress(ImportError):  # Celery is left out then
+    import redis
+
+REDIS_DATABASES = (14, 15)
+"""For messages and for results."""
 
 NAME = f"flare_bench_{os.getpid()}"
 
@@ -109,13 +117,56 @@ class MariaDB(Server):
         return f"MariaDB {self.run('SELECT version()')}, {self.show(*names)}, PyMySQL {version('PyMySQL')}"
 
 
-def there_are() -> list[Sqlite | PostgreSQL | MariaDB]:
-    """Return the databases that the tests would find, PostgreSQL first."""
-    found: list[Sqlite | PostgreSQL | MariaDB] = []
+class Redis:
+    """Two databases of a Redis server, which must be empty: they are emptied after each measurement."""
+
+    name = "Redis"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._databases = [f"{url}/{number}" for number in REDIS_DATABASES]
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        broker, os.environ["BENCHMARKS_RESULTS_URL"] = self._databases
+        try:
+            yield broker
+        finally:
+            for client in self._clients():
+                client.flushdb()
+
+    def problem(self) -> str | None:
+        """Say why it cannot be used."""
+        if redis is None:
+            return "its client is not installed"
+        try:
+            full = any(client.dbsize() for client in self._clients())
+        except redis.ConnectionError:
+            return "is absent"
+        return f"databases {REDIS_DATABASES} are not empty" if full else None
+
+    def facts(self) -> str:
+        client = self._clients()[0]
+        shown = ", ".join(f"{name}={client.config_get(name)[name]}" for name in ("appendonly", "save"))
+        return f"Redis {client.info('server')['redis_version']}, {shown}"
+
+    def _clients(self) -> list[Any]:
+        return [redis.Redis.from_url(url) for url in self._databases]
+
+
+def there_are() -> list[Sqlite | PostgreSQL | MariaDB | Redis]:
+    """Return the databases that the tests would find, PostgreSQL first, and Redis."""
+    found: list[Sqlite | PostgreSQL | MariaDB | Redis] = []
     for kind in (PostgreSQL, MariaDB):
         url = databases.find(kind.vendor)
         if url is None:
             print(f"{kind.name} is absent and left out")
         else:
             found.append(kind(url))
-    return [*found[:1], Sqlite(), *found[1:]]
+    found.insert(1 if found and found[0].name == "PostgreSQL" else 0, Sqlite())
+    store = Redis(os.environ.get("BENCHMARKS_REDIS_URL", "redis://127.0.0.1:6379"))
+    if problem := store.problem():
+        print(f"{store.name} is left out: {problem}")
+    else:
+        found.append(store)
+    return found

@@ -21,13 +21,18 @@ def database(url: str) -> dict[str, Any]:
     return found
 
 
+def address() -> str:
+    """Return the URL of Django's database; a queue that has none of its own gets one that is forgotten."""
+    url = os.environ.get("BENCHMARKS_URL", "")
+    return "sqlite://:memory:" if not url or url.startswith("redis") else url
+
+
 QUEUE = QUEUES[os.environ.get("BENCHMARKS_QUEUE", "django_flare")]
+HISTORY = int(os.environ.get("BENCHMARKS_HISTORY", "1000000"))
 
 SECRET_KEY = "only-for-benchmarks"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "benchmarks", *QUEUE.apps]
-DATABASES = {
-    "default": {**database(os.environ.get("BENCHMARKS_URL", "sqlite://:memory:")), **QUEUE.connection}
-}
+DATABASES = {"default": {**database(address()), **QUEUE.connection}}
 globals().update(QUEUE.settings)

@@ -1,31 +1,46 @@
-"""Worker processes, and what they can be asked from outside."""
+"""Worker processes of the measured queue."""
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from django.db import connection
+from django.conf import settings
+
+from benchmarks import starts
+
+PATIENCE = 60
+LONGEST = 300
+"""Seconds that a drain may take."""
 
 _SENT = re.compile(rb"\tF\t\d+\t(?:Query|Execute)\t")
 
 
-def command(*arguments: str) -> list[str]:
-    """Return the command line of a management command in this environment."""
-    return [sys.executable, "-m", "django", *arguments]
+def module() -> Any:
+    """Return the module that has the measured queue's `one`, `many`, `tell`."""
+    return import_module(settings.QUEUE.module)
+
+
+def one() -> Callable[[int], object]:
+    """Return the function that queues one job."""
+    function: Callable[[int], object] = getattr(module(), settings.QUEUE.one)
+    return function
 
 
 class Trace:
-    """Count the statements that one worker's process sends to PostgreSQL, BEGIN and COMMIT included."""
+    """Count the statements that the worker's processes send to PostgreSQL, BEGIN and COMMIT included."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
-        self.environment = {**os.environ, "BENCHMARKS_TRACE": folder}
+        self.environment = {"BENCHMARKS_TRACE": folder}
 
     @property
     def statements(self) -> int:
@@ -39,35 +54,70 @@ def traced() -> Iterator[Trace]:
         yield Trace(folder)
 
 
+def run_to_the_end(number: int, environment: dict[str, str] | None = None) -> None:
+    """Run so many workers that end by themselves, at once."""
+    command = settings.QUEUE.drain
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_process(command, environment)) for _ in range(number)]
+        if ended := [process.returncode for process in processes if process.wait(LONGEST)]:
+            raise RuntimeError(f"{command} ended with {ended}")
+
+
+def run_until(is_over: Callable[[], bool], number: int) -> None:
+    """Run so many workers that go on for ever, until it is over."""
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_process(settings.QUEUE.serve)) for _ in range(number)]
+        deadline = time.monotonic() + LONGEST
+        while not is_over():
+            if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
+                raise RuntimeError(f"{settings.QUEUE.serve} ended too early or takes too long")
+
+
 @contextmanager
-def running_worker(environment: dict[str, str] | None = None) -> Iterator[int]:
-    """Run a django_flare worker with default settings; yield its process id once it is at work."""
-    process = subprocess.Popen(command("flare_worker"), env=environment, stderr=subprocess.DEVNULL)
+def serving(environment: dict[str, str] | None = None) -> Iterator[int]:
+    """Run a worker; yield its process id once it has run a first job and has calmed down."""
+    with tempfile.TemporaryDirectory(prefix="flare-bench-") as folder:
+        os.environ[starts.VARIABLE] = str(Path(folder) / "starts")
+        with _process(settings.QUEUE.serve, environment) as process:
+            first = -1000
+            module().tell(first)
+            wait_until(lambda: first in starts.noted())
+            time.sleep(2)
+            yield process.pid
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Look again and again; raise after a minute."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Nothing came of it in {PATIENCE} s")
+        time.sleep(0.05)
+
+
+@contextmanager
+def _process(
+    arguments: tuple[str, ...], environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # its children can be ended with it
+    )
     try:
-        _wait_until_registered()
-        time.sleep(2)
-        yield process.pid
+        yield process
     finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
         process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_registered() -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT COUNT(*) FROM django_flare_worker")
-            if cursor.fetchone()[0]:
-                return
-        time.sleep(0.1)
-    raise RuntimeError("The worker did not start")
-
-
-def resident_megabytes(pid: int) -> float:
-    """Return the resident memory of a process."""
-    found = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
-    return int(found.stdout) / 1024
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -46,6 +46,7 @@ class Settings:
 
     Durations are timedeltas, except those of `backoff` and `poll_interval`, which are seconds.
     `poll_interval` is None when the worker is to choose: 1 s with a wake-up, 0.2 s without.
+    `listen` is the alias on which a worker listens for wake-ups, None for that of `database`.
     `api_rate` is `"<count>/<unit>"` or None for no limit; `api_job_types` is None for all
     registered types; `redact` holds names of payload keys in lower case.
     """
@@ -65,6 +66,7 @@ class Settings:
     max_payload: int
     max_depth: int
     notify: bool
+    listen: str | None
     api_rate: str | None
     api_job_types: frozenset[str] | None
     redact: frozenset[str]
@@ -146,6 +148,10 @@ def _redact(value: Any) -> frozenset[str]:
     return frozenset(name.lower() for name in _names(value))
 
 
+def _alias(value: Any) -> str | None:
+    return None if value is None else values.text(value, 255)
+
+
 def _poll_interval(value: Any) -> float | None:
     return None if value is None else values.seconds(value, 0.001, _HOUR)
 
@@ -172,6 +178,7 @@ _KEYS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "MAX_PAYLOAD": (2**20, lambda value: values.whole(value, 2, 2**28)),
     "MAX_DEPTH": (100, lambda value: values.whole(value, 1, 500)),
     "NOTIFY": (True, values.boolean),
+    "LISTEN": (None, _alias),
     "API_RATE": ("1000/hour", _api_rate),
     "API_JOB_TYPES": (None, _job_types),
     "REDACT": (_DEFAULT_REDACT, _redact),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -97,6 +97,13 @@ class Progress:
             self._changed()
 
 
+class _JobLogger(logging.LoggerAdapter[logging.Logger]):
+    """Add the job's fields to those of each call, which the adapter's own way would drop."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, {**kwargs, "extra": {**(kwargs.get("extra") or {}), **(self.extra or {})}}
+
+
 def _ignore() -> None:
     return None
 
@@ -122,8 +129,11 @@ class JobContext:
 
     @cached_property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """Log under `django_flare.job` with the job's id, type, queue and attempt as fields."""
-        return logging.LoggerAdapter(
+        """Log under `django_flare.job` with the job's id, type, queue and attempt as fields.
+
+        Fields of your own (`extra=`) are kept beside them.
+        """
+        return _JobLogger(
             _JOB_LOGGER,
             {
                 "job_id": self.job_id,

@@ -74,6 +74,7 @@ _READERS: dict[str, _Reader] = {
     "MAX_PAYLOAD": _INTEGER,
     "MAX_DEPTH": _INTEGER,
     "NOTIFY": ("true or false", _boolean),
+    "LISTEN": _STRING,
     "API_RATE": _STRING,
     "API_JOB_TYPES": _NAMES,
     "REDACT": _NAMES,

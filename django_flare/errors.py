@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -150,12 +151,20 @@ class Snooze(Exception):
         self.delay = delay
 
 
-class JobCancelled(BaseException):
-    """Leave a handler whose job was told to end; raised by `JobContext.raise_if_cancelled()`.
+# The two below are BaseExceptions, so that `except Exception` in a handler does not swallow them, and
+# asyncio's own kind of cancellation, so that libraries which a coroutine awaits tidy up as they must.
 
-    A BaseException, so that `except Exception` in a handler does not swallow it.
+
+class JobCancelled(asyncio.CancelledError):
+    """Leave a handler whose job was told to end.
+
+    Raised by `JobContext.raise_if_cancelled()`, and by the worker in a handler that was asked to
+    stop and goes on. Not an `Exception`; in a coroutine it counts as asyncio's `CancelledError`.
     """
 
 
-class JobTimeout(BaseException):
-    """Leave a handler that has passed its deadline; raised in it by the worker."""
+class JobTimeout(asyncio.CancelledError):
+    """Leave a handler that has passed its deadline; raised in it by the worker.
+
+    Not an `Exception`; in a coroutine it counts as asyncio's `CancelledError`.
+    """

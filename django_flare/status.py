@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from django_flare.states import JobState
@@ -73,6 +74,42 @@ class JobPage:
     jobs: list[JobStatus]
     has_more: bool
     next_cursor: str | None
+
+
+class Reason(StrEnum):
+    """Name why a job is not running, in the order in which reasons are looked for."""
+
+    FINAL = "final"
+    STOP_REQUESTED = "stop_requested"
+    RUNNING = "running"
+    WAITING_FOR_PARENTS = "waiting_for_parents"
+    SCHEDULED_UNTIL = "scheduled_until"
+    RETRY_AT = "retry_at"
+    QUEUE_PAUSED = "queue_paused"
+    NO_WORKER_FOR_QUEUE = "no_worker_for_queue"
+    NO_WORKER_KNOWS_TYPE = "no_worker_knows_type"
+    WORKERS_BUSY = "workers_busy"
+    CLAIMABLE = "claimable"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Say why a job is not running: a `code` for programs, a `message` for people, the facts in `details`.
+
+    Times in `details` are aware datetimes in UTC.
+    """
+
+    code: Reason
+    message: str
+    details: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON types only, times in RFC 3339 with `Z`."""
+        details = {
+            name: _instant(value) if isinstance(value, datetime) else value
+            for name, value in self.details.items()
+        }
+        return {"code": self.code.value, "message": self.message, "details": details}
 
 
 def _plain_seconds(duration: timedelta) -> int | float:

@@ -13,7 +13,7 @@ EFFECTS = {
     "or at the first with ``max_attempts=1``",
     Event.RELEASE: "the worker stops: attempt given back, ``run_at`` kept",
     Event.SNOOZE: "attempt given back, ``run_at`` = now + delay",
-    Event.STOPPED: "the job was asked to stop and did not succeed; no verb asks for it yet",
+    Event.STOPPED: "the job was asked to stop by ``jobs.stop`` and did not succeed: cascade",
     Event.CANCEL: "``jobs.cancel``: cascade",
     Event.CASCADE: "a parent is dead or cancelled: ``cancelled_by`` = the root cause",
     Event.DISCARD: "``jobs.discard``: cascade",

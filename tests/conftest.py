@@ -43,8 +43,15 @@ def pytest_collection_modifyitems(config, items):
         item.add_marker("database" if _touches_database(item) else "pure")
     ring = config.getoption("ring")
     if ring:
-        config.hook.pytest_deselected(items=[item for item in items if not item.get_closest_marker(ring)])
-        items[:] = [item for item in items if item.get_closest_marker(ring)]
+        chosen = [item for item in items if item.get_closest_marker(ring) and _is_at_home(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+def _is_at_home(item):
+    """Tell whether the whole run has this test on this database; without `--ring` it runs anywhere."""
+    home = item.get_closest_marker("whole_run_on")
+    return home is None or home.args[0] == os.environ.get("FLARE_TEST_DATABASE", "sqlite")
 
 
 @pytest.fixture(scope="session", autouse=True)

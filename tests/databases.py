@@ -37,7 +37,7 @@ def chosen():
     if url is None:
         raise RuntimeError(f"No {name} server on the loopback address and no {_URL_VARIABLES[name]}")
     remember(name, url)
-    return _server(url)
+    return reached_by(url)
 
 
 def find(name):
@@ -68,13 +68,15 @@ def _sqlite():
     }
 
 
-def _server(url):
+def reached_by(url):
+    """Return Django's configuration of this run's database on the server at `url`."""
     configuration = environ.Env.db_url_config(url)
     if configuration["ENGINE"].endswith("mysql"):
         pymysql.install_as_MySQLdb()
     else:
         # Nothing here outlives the server's process; a crash is tested on a server of its own.
-        configuration["OPTIONS"] = {"options": "-c synchronous_commit=off"}
+        options = configuration.get("OPTIONS", {})
+        configuration["OPTIONS"] = {**options, "options": "-c synchronous_commit=off"}
     name = f"test_flare_{_directory().name.removeprefix(_PREFIX)}"
     return {**configuration, "NAME": name, "TEST": {"NAME": name}}
 

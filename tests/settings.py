@@ -12,12 +12,26 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
+    "django.contrib.sessions",
     "rest_framework",
     "django_flare",
     "example_project.shop",
     "tests.testapp",
 ]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+ROOT_URLCONF = "tests.urls"
+# Where a live server looks for files; it would take every address for one otherwise.
+STATIC_URL, MEDIA_URL = "static/", "media/"
 DATABASES = {"default": databases.chosen()}
+# A worker may be given another way to the same database, and a pool of connections.
+if "FLARE_TEST_DIRECT_URL" in os.environ:
+    DATABASES["direct"] = databases.reached_by(os.environ["FLARE_TEST_DIRECT_URL"])
+DATABASES["default"].setdefault("OPTIONS", {}).update(json.loads(os.environ.get("FLARE_TEST_OPTIONS", "{}")))
 MIGRATION_MODULES = {"testapp": None}
 # What the example's app needs; its tests have a folder of their own.
 REPORTS_DIR = "var/reports"
@@ -25,3 +39,5 @@ PAYMENT_SECONDS = 0
 # Tests may kill a worker at a named place, and give the processes that they start settings of their own.
 FLARE_FAILPOINTS_ALLOWED = "FLARE_TEST_NO_FAILPOINTS" not in os.environ
 FLARE = json.loads(os.environ.get("FLARE_TEST_SETTINGS", "{}"))
+if "FLARE_TEST_BROKEN_CHILD" in os.environ and "FLARE_WORKER_CHILD" in os.environ:
+    raise ImportError("a child cannot import its settings")

@@ -129,8 +129,12 @@ class Driver:
     def lose(self, job_id):
         return self.end(job_id, Event.LOSE)
 
+    def leave(self, job_id):
+        """Leave because the run was asked to stop."""
+        return self.end(job_id, Event.STOPPED)
+
     def request_stop(self, job_id):
         """Ask the run to stop; the job is started if need be."""
         if job_id not in self.runs:
             self.start(job_id)
-        force(job_id, stop_requested=True)
+        assert jobs.stop(job_id) is True

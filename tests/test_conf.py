@@ -39,6 +39,7 @@ def test_an_empty_dict_gives_the_documented_defaults():
         "max_payload": 2**20,
         "max_depth": 100,
         "notify": True,
+        "listen": None,
         "api_rate": "1000/hour",
         "api_job_types": None,
         "redact": frozenset({"password", "passwd", "secret", "token", "api_key", "authorization"}),

@@ -145,6 +145,13 @@ def test_its_logger_knows_the_job(caplog):
     )
 
 
+def test_its_logger_keeps_what_a_call_adds(caplog):
+    with caplog.at_level(logging.INFO, "django_flare.job"):
+        make_context().logger.info("half way", extra={"order": 5, "job_id": "forged"})
+    (record,) = caplog.records
+    assert (record.order, record.job_id) == (5, "job-1")
+
+
 def test_parents_are_a_tuple():
     assert make_context().parents == ()
     assert make_context(parents=(("p", 1),)).parents == (("p", 1),)

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from django_flare.jobs import reading, verbs
+from django_flare.jobs import explanations, queues, reading, verbs
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -30,5 +30,9 @@ aenqueue_many = _twin(verbs.enqueue_many)
 acancel = _twin(verbs.cancel)
 aretry = _twin(verbs.retry)
 adiscard = _twin(verbs.discard)
+astop = _twin(verbs.stop)
 aget_status = _twin(reading.get_status)
 alist_jobs = _twin(reading.list_jobs)
+aexplain = _twin(explanations.explain)
+apause_queue = _twin(queues.pause_queue)
+aresume_queue = _twin(queues.resume_queue)

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.utils import timezone
@@ -18,12 +19,14 @@ from django_flare.conf import flare_settings
 from django_flare.definitions import JobDefinition, canonical_json, encode_json, registry, resolve_options
 from django_flare.definitions.options import ResolvedOptions
 from django_flare.errors import FlareError, FlareNotFoundError, option_error
-from django_flare.lifecycle.create import Creation, create, create_many
+from django_flare.lifecycle.create import Creation, create, create_many, create_one_by_one
 from django_flare.states import JobState
 from django_flare.store.ids import new_id, parse_id
 from django_flare.store.insert import NewRow
 
 logger = logging.getLogger("django_flare.jobs")
+
+T = TypeVar("T")
 
 MAX_PARENTS = 100
 MAX_DELAY = timedelta(seconds=values.TEN_YEARS)
@@ -54,28 +57,36 @@ def submit(request: JobRequest) -> Submission:
 
     Everything is validated before the first statement; after the insert nothing raises.
     """
-    parents = () if request.parents is None else parent_ids(request.parents)
-    when = None if request.when is None else _checked_when(request.when)
-    row = _row(registry.resolve(request.job), request, parents)
-    created = create(Creation(row, when, parents), flare_settings().database)
+    created = create(_creation(request), flare_settings().database)
     return Submission(str(created.public_id), created.created)
 
 
 def submit_many(requests: Sequence[JobRequest]) -> list[Submission]:
-    """Create the jobs of parentless requests in a few statements, all or none, in order.
+    """Create the jobs of all requests or of none, in order; few statements if all may run at once.
 
     The error of a bad request carries its position as `{"index": n}` in `details`.
     """
-    rows = [_indexed_row(index, request) for index, request in enumerate(requests)]
-    if not rows:
+    creations = [_at(index, partial(_creation, request)) for index, request in enumerate(requests)]
+    if not creations:
         return []
-    created = create_many(rows, flare_settings().database)
+    using = flare_settings().database
+    if all(each.when is None and not each.parents for each in creations):
+        created = create_many([each.row for each in creations], using)
+    else:
+        each_one = [partial(_at, index, partial(create, each, using)) for index, each in enumerate(creations)]
+        created = create_one_by_one(each_one, using)
     return [Submission(str(each.public_id), each.created) for each in created]
 
 
-def _indexed_row(index: int, request: JobRequest) -> NewRow:
+def _creation(request: JobRequest) -> Creation:
+    parents = () if request.parents is None else parent_ids(request.parents)
+    when = None if request.when is None else _checked_when(request.when)
+    return Creation(_row(registry.resolve(request.job), request, parents), when, parents)
+
+
+def _at(index: int, work: Callable[[], T]) -> T:
     try:
-        return _row(registry.resolve(request.job), request, ())
+        return work()
     except FlareError as error:
         error.details = [*(error.details or []), {"index": index}]
         raise

@@ -132,6 +132,20 @@ def discard(job_id: JobId) -> bool:
     return _control(control.discard, job_id)
 
 
+def stop(job_id: JobId) -> bool:
+    """Ask a processing job to stop; its worker learns of it with its next beat, at most `BEAT` later.
+
+    Then `ctx.is_cancelled` is true and a query in progress is cancelled, a second later `JobCancelled`
+    is raised in the handler, and after `TIMEOUT_GRACE` it loses its slot. A handler that returns has
+    succeeded all the same; any other end, also the loss of its worker, is `cancelled`, not retried, with
+    an error message that begins with "stopped", and cancels the jobs that wait for it.
+
+    True while the job is processing, however often it is asked; False otherwise, also for a job that
+    waits: `cancel` is for those. Raises FlareNotFoundError for an unknown id.
+    """
+    return _control(control.stop, job_id)
+
+
 def _control(change: Callable[[UUID, str], bool | None], job_id: JobId) -> bool:
     public_id = job_id_of(job_id)
     done = None if public_id is None else change(public_id, flare_settings().database)

@@ -1,4 +1,4 @@
-"""Cancel, retry and discard: one compare-and-swap and all that follows from it, in one transaction."""
+"""Cancel, stop, retry and discard: one compare-and-swap and all that follows from it, in one transaction."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def discard(public_id: UUID, using: str) -> bool | None:
     return in_transaction(partial(_end, public_id, store.discard, using), using)
 
 
+def stop(public_id: UUID, using: str) -> bool | None:
+    """Ask a running job to stop; False when it does not run, None if unknown.
+
+    Nothing else follows yet: its run decides, at its end, whether the job is cancelled (`outcomes.decide`).
+    """
+    return in_transaction(partial(_stop, public_id, using), using)
+
+
 def retry(public_id: UUID, using: str, *, revive: bool) -> bool | None:
     """Make a failed or dead job claimable; False when its state forbids it, None if unknown."""
     return in_transaction(partial(_retry, public_id, using, revive=revive), using)
@@ -37,6 +45,14 @@ def _end(public_id: UUID, change: Callable[[int, str], bool], using: str) -> boo
         return False
     settle_children([found.id], using)
     return True
+
+
+def _stop(public_id: UUID, using: str) -> bool | None:
+    found = store.find(public_id, using)
+    if found is None:
+        return None
+    reach("control.after_read")
+    return store.stop(found.id, using)
 
 
 def _retry(public_id: UUID, using: str, *, revive: bool) -> bool | None:

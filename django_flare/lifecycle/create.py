@@ -71,6 +71,11 @@ def create_many(rows: Sequence[NewRow], using: str) -> list[Created]:
     return [Created(row.public_id, created=True) for row in rows]
 
 
+def create_one_by_one(works: Sequence[Callable[[], Created]], using: str) -> list[Created]:
+    """Run several creations as one transaction, for jobs that must each be put in place: all or none."""
+    return in_transaction(lambda: [work() for work in works], using)
+
+
 def _create_guarded(creation: Creation, using: str) -> Created:
     def insert(_: Sequence[NewRow]) -> None:
         _insert_in_place(creation, using)

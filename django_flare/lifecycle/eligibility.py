@@ -1,8 +1,8 @@
-"""Say in which state a job is by its time and its parents: pure, one place for every caller."""
+"""Say in which state a job is by its time and its parents, and which workers may claim it: pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -43,3 +43,31 @@ def stand(parents: Sequence[ParentState], *, due: bool) -> Standing:
     if waiting_for or not due:
         return Standing(JobState.SCHEDULED, open_parents=waiting_for)
     return Standing(JobState.PENDING)
+
+
+class WorkerRow(Protocol):
+    """What is read of a worker."""
+
+    @property
+    def queues(self) -> Collection[str]: ...
+    @property
+    def job_types(self) -> Collection[str]: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def running(self) -> int: ...
+
+
+def serves(worker: WorkerRow, queue: str) -> bool:
+    """Tell whether the worker claims from the queue; one that was told no queues claims from all."""
+    return not worker.queues or queue in worker.queues
+
+
+def knows(worker: WorkerRow, job_type: str) -> bool:
+    """Tell whether the worker has a handler for the type; it claims no others."""
+    return job_type in worker.job_types
+
+
+def is_busy(worker: WorkerRow) -> bool:
+    """Tell whether all slots of the worker were taken at its last beat."""
+    return worker.running >= worker.slots

@@ -13,7 +13,7 @@ from django.db import InterfaceError
 from django_flare.failpoints import reach
 from django_flare.lifecycle.continuations import lock_concerned, settle_children
 from django_flare.lifecycle.failures import Failure
-from django_flare.lifecycle.outcomes import Decision, Outcome, decide
+from django_flare.lifecycle.outcomes import Decision, Outcome, decide, succeeded
 from django_flare.states import FINAL, Event, JobState
 from django_flare.store import runs
 from django_flare.store.faults import is_passing
@@ -41,19 +41,20 @@ class Applied:
     refused: list[Outcome] = field(default_factory=list)
 
 
-def apply(outcomes: Sequence[Outcome], using: str, *, wait: bool = False) -> Applied:
-    """Record `outcomes` in one transaction; pass over rows that others have locked unless `wait`."""
-    return in_transaction(partial(apply_within, outcomes, using, wait=wait), using)
+def apply(outcomes: Sequence[Outcome], using: str) -> Applied:
+    """Record `outcomes` in one transaction; pass over rows that others have locked."""
+    return in_transaction(partial(apply_within, outcomes, using), using)
 
 
-def apply_each(outcomes: Sequence[Outcome], using: str) -> Applied:
+def apply_each(outcomes: Sequence[Outcome], using: str, failures: int = 0) -> Applied:
     """Record `outcomes` one by one, after they failed together: one bad outcome may not hold up the others.
 
-    The one that the database refuses for what it says fails its attempt instead (F52, F58).
+    The one that the database refuses for what it says fails its attempt instead (F52, F58). `failures`
+    is how often this has been tried, see `is_passing`.
     """
     total = Applied()
     for outcome in outcomes:
-        applied = _apply_or_fail(outcome, using)
+        applied = _apply_or_fail(outcome, using, failures)
         total.states |= applied.states
         total.activated = total.activated or applied.activated
         total.busy += applied.busy
@@ -61,13 +62,13 @@ def apply_each(outcomes: Sequence[Outcome], using: str) -> Applied:
     return total
 
 
-def _apply_or_fail(outcome: Outcome, using: str) -> Applied:
+def _apply_or_fail(outcome: Outcome, using: str, failures: int) -> Applied:
     try:
         return apply([outcome], using)
     except InterfaceError:
         raise
     except Exception as error:
-        if is_passing(error):
+        if is_passing(error, failures):
             raise
         logger.exception("The outcome of job %d could not be recorded", outcome.id)
     return apply(
@@ -78,7 +79,7 @@ def _apply_or_fail(outcome: Outcome, using: str) -> Applied:
 _UNRECORDABLE = Failure("", "the outcome could not be recorded; the worker's log says why", "")
 
 
-def apply_within(outcomes: Sequence[Outcome], using: str, *, wait: bool = False) -> Applied:
+def apply_within(outcomes: Sequence[Outcome], using: str) -> Applied:
     """Do the work of `apply` inside a transaction of the caller, which must be READ COMMITTED.
 
     Lock, decide, write; then, in a new statement, find and settle the children: one that was
@@ -90,13 +91,12 @@ def apply_within(outcomes: Sequence[Outcome], using: str, *, wait: bool = False)
     # A worker may end a run that it lost together with the job's next run: the newest fence counts.
     by_id = {outcome.id: outcome for outcome in sorted(outcomes, key=attrgetter("fence"))}
     applied.refused = [outcome for outcome in outcomes if by_id[outcome.id] is not outcome]
-    rows = runs.lock_runs(by_id.keys(), using, skip=not wait)
+    rows = runs.lock_runs(by_id.keys(), using)
     decisions = [decide(row, by_id[row.id]) for row in rows if row.fence == by_id[row.id].fence]
     ended = {each.write.id: each.write.state for each in decisions if each.write.state in FINAL}
-    if not wait:
-        concerned = lock_concerned(ended, using)
-        decisions = [each for each in decisions if each.write.id not in concerned.blocked]
-        ended = {key: ended[key] for key in concerned.parents if key not in concerned.blocked}
+    concerned = lock_concerned(ended, using)
+    decisions = [each for each in decisions if each.write.id not in concerned.blocked]
+    ended = {key: ended[key] for key in concerned.parents if key not in concerned.blocked}
     _write(decisions, using)
     applied.states = {decision.write.id: decision.write.state for decision in decisions}
     applied.activated = settle_children(ended, using)
@@ -108,10 +108,10 @@ def _write(decisions: Sequence[Decision], using: str) -> None:
     if not decisions:
         return
     reach("finish.before_write")
-    runs.write_runs([decision.write for decision in decisions], using)
     records = [decision.attempt for decision in decisions if decision.attempt]
     if records:
         runs.write_attempts(records, using)
+    runs.write_runs([decision.write for decision in decisions], using)
 
 
 def _sort_missing(missing: Sequence[Outcome], applied: Applied, using: str) -> None:
@@ -131,7 +131,8 @@ def record_with(work: Callable[[], Outcome], using: str) -> tuple[Outcome, JobSt
     """
     with transaction(using):
         outcome = work()
-        states = apply_within([outcome], using, wait=True).states
-        if outcome.id not in states:
+        # Only a success comes here, and that is decided without a look at the row.
+        if not runs.write_runs([succeeded(outcome)], using):
             raise LeaseLostError
-    return outcome, states[outcome.id]
+        settle_children([outcome.id], using)
+    return outcome, JobState.SUCCEEDED

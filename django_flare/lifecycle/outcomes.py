@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from django_flare.definitions import Backoff
 from django_flare.errors import FlareOptionError
 from django_flare.lifecycle.failures import Failure
-from django_flare.states import ENDED, AttemptOutcome, Event, JobState
+from django_flare.states import AttemptOutcome, Event, JobState
 from django_flare.store.runs import AttemptRow, RunRow, RunWrite
 
 LOSSES_ALLOWED = 2
@@ -23,8 +24,9 @@ WORKER_LOST = "worker_lost: the worker running this job vanished"
 class Outcome:
     """Say how the run of job `id` under `fence` ended.
 
-    `event` is succeed, fail, exhaust (the handler's discard), lose, release or snooze; `delay`
-    is in seconds; `result` is JSON text; `failure` tells of an exception, also of a timeout.
+    `event` is succeed, fail, exhaust (the handler's discard), lose, release, snooze or stopped (it left
+    because it was asked to); `delay` is in seconds; `result` is JSON text; `failure` tells of an
+    exception, also of a timeout.
     """
 
     id: int
@@ -51,27 +53,29 @@ def decide(run: RunRow, outcome: Outcome, draw: Callable[[], float] = random.ran
     write = _DECIDERS[outcome.event](run, outcome, draw)
     if run.stop_requested and write.state is not JobState.SUCCEEDED:
         write.state, write.delay, write.error_message = JobState.CANCELLED, None, STOPPED
-    write.ended = int(write.state in ENDED)
     write.progress = outcome.progress if write.progress is None else write.progress
     return Decision(write, _record(run, outcome))
 
 
 def _write(run: RunRow, state: JobState, attempt: int | None = None) -> RunWrite:
+    return RunWrite(id=run.id, fence=run.fence, state=state, attempt=attempt)
+
+
+def succeeded(outcome: Outcome) -> RunWrite:
+    """Return what a success writes; it is the same whatever the row says of the run."""
     return RunWrite(
-        id=run.id,
-        fence=run.fence,
-        state=state,
-        attempt=run.attempt if attempt is None else attempt,
-        losses=run.losses,
-        ended=0,
+        id=outcome.id,
+        fence=outcome.fence,
+        state=JobState.SUCCEEDED,
+        progress=1.0,
+        result=outcome.result,
+        result_error=outcome.result_error,
+        error_message="",
     )
 
 
 def _succeed(run: RunRow, outcome: Outcome, _: object) -> RunWrite:
-    write = _write(run, JobState.SUCCEEDED)
-    write.progress, write.error_message = 1.0, ""
-    write.result, write.result_error = outcome.result, outcome.result_error
-    return write
+    return succeeded(outcome)
 
 
 def _fail(run: RunRow, outcome: Outcome, draw: Callable[[], float]) -> RunWrite:
@@ -87,8 +91,8 @@ def _fail(run: RunRow, outcome: Outcome, draw: Callable[[], float]) -> RunWrite:
 
 def _backoff(run: RunRow) -> Backoff:
     try:
-        return Backoff.default() if run.backoff is None else Backoff.from_json(run.backoff)
-    except (TypeError, FlareOptionError):
+        return Backoff.default() if run.backoff is None else Backoff.from_json(json.loads(run.backoff))
+    except (TypeError, ValueError, FlareOptionError):
         # Written by another version or another hand: no reason to lose the outcome (F58).
         return Backoff.default()
 
@@ -120,6 +124,12 @@ def _snooze(run: RunRow, outcome: Outcome, _: object) -> RunWrite:
     return write
 
 
+def _stop(run: RunRow, outcome: Outcome, _: object) -> RunWrite:
+    write = _write(run, JobState.CANCELLED)
+    write.error_message = STOPPED
+    return write
+
+
 _DECIDERS: dict[Event, Callable[[RunRow, Outcome, Callable[[], float]], RunWrite]] = {
     Event.SUCCEED: _succeed,
     Event.FAIL: _fail,
@@ -127,6 +137,7 @@ _DECIDERS: dict[Event, Callable[[RunRow, Outcome, Callable[[], float]], RunWrite
     Event.LOSE: _lose,
     Event.RELEASE: _release,
     Event.SNOOZE: _snooze,
+    Event.STOPPED: _stop,
 }
 
 
@@ -150,8 +161,6 @@ def _record(run: RunRow, outcome: Outcome) -> AttemptRow | None:
         job=run.id,
         number=run.attempt,
         fence=run.fence,
-        worker_id=run.worker_id,
-        started_at=run.started_at,
         outcome=kind,
         error_class=failure.error_class,
         error_message=failure.message,

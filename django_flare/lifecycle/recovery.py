@@ -58,6 +58,27 @@ def resign(worker_id: str, using: str) -> bool:
     return in_transaction(work, using)
 
 
+def recover_worker(worker_id: str, event: Event, using: str) -> int | None:
+    """End the life of a worker whose process is known to have ended; return how many runs it held.
+
+    Its runs end by `event`: LOSE when it died, RELEASE when it was ended on purpose and no job is to
+    blame. None when there are more, or somebody has locked one of its rows: call again. An id that
+    is not registered holds nothing. Safe beside `recover` and beside a late beat, as that is.
+    """
+    return in_transaction(partial(_recover_worker, worker_id, event, using), using)
+
+
+def _recover_worker(worker_id: str, event: Event, using: str) -> int | None:
+    store.lock(worker_id, using)
+    runs = store.runs_of([worker_id], _RUNS_AT_ONCE, using)
+    reach("recover.after_select")
+    applied = _end_runs(runs, event, using)
+    if len(runs) == _RUNS_AT_ONCE or applied.busy:
+        return None
+    store.unregister(worker_id, using)
+    return len(applied.states)
+
+
 def recover(lease: timedelta, using: str) -> int:
     """Take back the runs of workers that have not beaten for `lease`; return how many were lost.
 

@@ -40,6 +40,7 @@ class Attempt(ReadOnlyModel):
     class Meta:
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
+        default_permissions = ("view",)
         ordering = ("-fence",)
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # Also the index of the foreign key.

@@ -27,6 +27,7 @@ class Continuation(ReadOnlyModel):
     class Meta:
         verbose_name = _("continuation")
         verbose_name_plural = _("continuations")
+        default_permissions = ("view",)
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # Also the index by which a finished parent finds its children.
             models.UniqueConstraint(name="flare_continuation_link", fields=["parent", "child"]),

@@ -82,10 +82,26 @@ class Job(ReadOnlyModel):
     class Meta:
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
+        # The verbs that an operator has; changing and deleting rows are none. Jobs are added by the verb
+        # alone, over HTTP also by users who are signed in.
+        default_permissions = ("view",)
+        permissions = (
+            ("add_job", "Can create jobs"),
+            ("cancel_job", "Can cancel jobs"),
+            ("retry_job", "Can retry jobs"),
+            ("discard_job", "Can discard jobs"),
+            ("stop_job", "Can stop jobs"),
+        )
         indexes: ClassVar[list[models.Index]] = [
             PartialIndex(
                 name="flare_job_claimable",
                 fields=["queue", "rank", "run_at", "id"],
+                states=[JobState.PENDING],
+                equals={"gated": False},
+            ),
+            PartialIndex(
+                name="flare_job_claimable_type",
+                fields=["queue", "job_type", "rank", "run_at", "id"],
                 states=[JobState.PENDING],
                 equals={"gated": False},
             ),

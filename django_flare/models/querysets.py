@@ -1,4 +1,4 @@
-"""Managers that read from the queue's database and refuse to write."""
+"""Managers that stay with the queue's database, and those of job rows, which refuse to write."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ class ReadOnlyManager(models.Manager[ModelT]):
 
     def get_queryset(self) -> models.QuerySet[ModelT]:
         return ReadOnlyQuerySet(self.model, using=self._db or flare_settings().database)
+
+
+class PinnedManager(models.Manager[ModelT]):
+    """Read and write in the queue's own database, whatever a router says."""
+
+    def get_queryset(self) -> models.QuerySet[ModelT]:
+        return models.QuerySet(self.model, using=self._db or flare_settings().database)
 
 
 class ReadOnlyModel(models.Model):

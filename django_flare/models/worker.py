@@ -26,6 +26,7 @@ class Worker(models.Model):
     class Meta:
         verbose_name = _("worker")
         verbose_name_plural = _("workers")
+        default_permissions = ("view",)
 
     def __str__(self) -> str:
         return str(self.id)

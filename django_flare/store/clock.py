@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from django.db import connections
@@ -66,6 +66,14 @@ def read_now(using: str) -> datetime:
         cursor.execute(f"SELECT {now_sql(connection)}{suffix}", [])
         (moment,) = cursor.fetchone()
     return aware(moment, connection)
+
+
+def parse_time(text: str, using: str) -> datetime:
+    """Read a time that was selected as text; an aware datetime in UTC."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=connections[using].timezone)
+    return moment.astimezone(UTC)
 
 
 def aware(moment: Any, connection: BaseDatabaseWrapper) -> datetime:

@@ -1,4 +1,4 @@
-"""Change the state of a job that no worker runs."""
+"""Change the state of a job that no worker runs, or ask the worker that runs it to stop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django_flare.models import Job
 from django_flare.states import Event, JobState, sources
 from django_flare.store.clock import DatabaseNow, aware, now_sql
 from django_flare.store.rows import by_index, jobs, locked
+from django_flare.store.runs import running
 
 
 class Found(NamedTuple):
@@ -46,6 +47,16 @@ def cancel(key: int, using: str) -> bool:
 def discard(key: int, using: str) -> bool:
     """Give up on a failed job's retries; tell whether this call did it."""
     return _change(key, Event.DISCARD, using, state=JobState.DEAD_LETTER, completed_at=DatabaseNow())
+
+
+def stop(key: int, using: str) -> bool:
+    """Ask whoever runs the job to stop; tell whether it runs, also when it was asked before.
+
+    Within a transaction: the row is locked first. By the UPDATE alone MariaDB would lock it through
+    the index on the state, against the order of the run's end, which would be the deadlock's victim.
+    """
+    row = locked(by_index(running(using), "PRIMARY").filter(pk=key))
+    return bool(row.values_list("pk").first()) and _change(key, Event.STOPPED, using, stop_requested=True)
 
 
 def retry(key: int, using: str) -> bool:

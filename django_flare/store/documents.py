@@ -58,7 +58,7 @@ Columns = Mapping[str, tuple[str, str]]
 def _postgresql(columns: Columns) -> str:
     types = _TYPES["postgresql"]
     shape = ", ".join(f"{column} {types[kind]}" for column, (_, kind) in columns.items())
-    return f"jsonb_to_recordset(%s::jsonb) AS d({shape})"
+    return f"json_to_recordset(%s::json) AS d({shape})"
 
 
 def _mysql(columns: Columns) -> str:

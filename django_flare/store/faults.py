@@ -8,6 +8,7 @@ numbers, SQLite's primary result codes.
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import dataclass
 from enum import Enum
 
 from django.db import DatabaseError, InterfaceError, OperationalError
@@ -18,60 +19,82 @@ class Fault(Enum):
 
     CONFLICT = "run the same transaction again, soon"
     OUTAGE = "discard the connection and try again with growing pauses"
+    UNKNOWN = "treat it as an outage a few times, then as permanent"
     PERMANENT = "give up; trying again changes nothing"
 
 
+_LOCK_TIMEOUTS = frozenset({"55P03", 1205, 5, 6})
+UNKNOWN_TRIES = 5
+"""Failures in a row after which an error with an unknown code is taken for permanent."""
+
 _SQLSTATE_CONFLICTS = frozenset({"40001", "40P01", "55P03"})
-_SQLSTATE_OUTAGES = frozenset(
-    {
-        "57P01",
-        "57P02",
-        "57P03",
-        "57P04",
-        "57P05",
-        "57014",
-        "25006",
-        "25P03",
-        "53000",
-        "53100",
-        "53200",
-        "53300",
-        "58030",
-    }
-)
+_SQLSTATE_OUTAGES = frozenset({"25006", "25P03", "25P04", "40003", "58030"})
+# Connection exception, insufficient resources (disk full, too many connections), operator intervention
+# (shut down, starting up, cancelled by a statement timeout).
+_SQLSTATE_OUTAGE_CLASSES = ("08", "53", "57")
+# Integrity violated at commit; a limit of the program, such as a row too wide for its index.
+_SQLSTATE_PERMANENT = frozenset({"40002", "54000", "54001", "54011", "54023"})
 _MYSQL_CONFLICTS = frozenset({1205, 1213, 1020, 3572})
 _MYSQL_OUTAGES = frozenset(
-    {0, 1021, 1037, 1040, 1053, 1114, 1129, 1158, 1159, 1160, 1161, 1203, 1290, 1317, 1836, 1927}
+    {0, 1021, 1037, 1040, 1047, 1053, 1114, 1129, 1158, 1159, 1160, 1161, 1203, 1290, 1317, 1836, 1927}
     | {2002, 2003, 2006, 2013, 2014, 2055, 4031}
 )
 _SQLITE_CONFLICTS = frozenset({5, 6})
 _SQLITE_OUTAGES = frozenset({8, 10, 13, 14})
+_SQLITE_PERMANENT = frozenset({1})
+_NEVER_AGAIN_NAMES = frozenset({"DataError", "IntegrityError", "NotSupportedError", "ProgrammingError"})
+
+
+@dataclass(frozen=True)
+class _Table:
+    conflicts: Container[object]
+    outages: Container[object]
+    permanent: Container[object] = frozenset()
+
+
+_SQLSTATES = _Table(_SQLSTATE_CONFLICTS, _SQLSTATE_OUTAGES, _SQLSTATE_PERMANENT)
+_MYSQL = _Table(_MYSQL_CONFLICTS, _MYSQL_OUTAGES)
+_SQLITE = _Table(_SQLITE_CONFLICTS, _SQLITE_OUTAGES, _SQLITE_PERMANENT)
 
 
 def classify(error: BaseException) -> Fault:
     """Tell what `error` (Django's wrapper or the driver's own) means for a retry."""
-    driver_error = error.__cause__ or error
-    sqlstate = getattr(driver_error, "sqlstate", None) or getattr(driver_error, "pgcode", None)
-    if isinstance(sqlstate, str):
-        return _by_code(sqlstate, _SQLSTATE_CONFLICTS, _SQLSTATE_OUTAGES, outage=sqlstate.startswith("08"))
-    sqlite_code = getattr(driver_error, "sqlite_errorcode", None)
-    if isinstance(sqlite_code, int):
-        return _by_code(sqlite_code & 0xFF, _SQLITE_CONFLICTS, _SQLITE_OUTAGES)
-    number = driver_error.args[0] if driver_error.args else None
-    if isinstance(number, int):
-        return _by_code(number, _MYSQL_CONFLICTS, _MYSQL_OUTAGES)
-    # A driver that lost its connection has no code to show: the server never answered.
-    return Fault.OUTAGE if isinstance(error, OperationalError | InterfaceError) else Fault.PERMANENT
-
-
-def _by_code(
-    code: object, conflicts: Container[object], outages: Container[object], outage: bool = False
-) -> Fault:
-    if code in conflicts:
+    code, table = _code_of(error.__cause__ or error)
+    if table is None:
+        # A driver that lost its connection has no code to show: the server never answered.
+        return Fault.OUTAGE if isinstance(error, OperationalError | InterfaceError) else Fault.PERMANENT
+    if code in table.conflicts:
         return Fault.CONFLICT
-    return Fault.OUTAGE if outage or code in outages else Fault.PERMANENT
+    if code in table.outages or (isinstance(code, str) and code.startswith(_SQLSTATE_OUTAGE_CLASSES)):
+        return Fault.OUTAGE
+    return Fault.PERMANENT if code in table.permanent or _is_of_the_data(error) else Fault.UNKNOWN
 
 
-def is_passing(error: BaseException) -> bool:
-    """Tell whether the same work may succeed later."""
-    return isinstance(error, DatabaseError | InterfaceError) and classify(error) is not Fault.PERMANENT
+def _code_of(error: BaseException) -> tuple[object, _Table | None]:
+    # First, as PyMySQL has a SQLSTATE too, which for most errors is the same "HY000".
+    number = error.args[0] if error.args else None
+    if isinstance(number, int):
+        return number, _MYSQL
+    sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if isinstance(sqlstate, str):
+        return sqlstate, _SQLSTATES
+    sqlite_code = getattr(error, "sqlite_errorcode", None)
+    return (sqlite_code & 0xFF, _SQLITE) if isinstance(sqlite_code, int) else (None, None)
+
+
+def _is_of_the_data(error: BaseException) -> bool:
+    """Whether the class, Django's or the driver's by the same name, says that the statement is at fault."""
+    return any(each.__name__ in _NEVER_AGAIN_NAMES for each in type(error).__mro__)
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Tell whether somebody else has held a lock for longer than this connection waits."""
+    return _code_of(error.__cause__ or error)[0] in _LOCK_TIMEOUTS
+
+
+def is_passing(error: BaseException, failures: int = 0) -> bool:
+    """Tell whether the same work may succeed later, when it has failed `failures` times in a row before."""
+    if not isinstance(error, DatabaseError | InterfaceError):
+        return False
+    fault = classify(error)
+    return fault is not Fault.PERMANENT and (fault is not Fault.UNKNOWN or failures < UNKNOWN_TRIES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -99,15 +100,19 @@ def _chunks(rows: Sequence[NewRow]) -> Iterator[list[NewRow]]:
 
 def _insert_one(row: NewRow, using: str) -> None:
     connection = connections[using]
-    now = now_sql(connection)
-    timed = {"run_at": f"COALESCE(%s, {now})", "completed_at": f"CASE WHEN %s THEN {now} END"}
-    columns = dict.fromkeys(_GIVEN, "%s") | timed | _INITIAL | {"created_at": now}
     run_at = None if row.run_at is None else _FIELDS["run_at"].get_db_prep_value(row.run_at, connection)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{_into(connection, columns)} VALUES ({', '.join(columns.values())})",
+            _one_row(using, now_sql(connection)),
             [*_given(row, connection).values(), run_at, row.state in ENDED],
         )
+
+
+@cache
+def _one_row(using: str, now: str) -> str:
+    timed = {"run_at": f"COALESCE(%s, {now})", "completed_at": f"CASE WHEN %s THEN {now} END"}
+    columns = dict.fromkeys(_GIVEN, "%s") | timed | _INITIAL | {"created_at": now}
+    return f"{_into(connections[using], columns)} VALUES ({', '.join(columns.values())})"
 
 
 def _insert_several(rows: Sequence[NewRow], using: str) -> None:

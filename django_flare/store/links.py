@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRe
 from django_flare.models import Continuation, Job
 from django_flare.states import BROKEN, Event, JobState, sources
 from django_flare.store.clock import DatabaseNow, aware, now_sql, read_now
+from django_flare.store.compiled import IDS, Compiled
 from django_flare.store.rows import by_index, jobs, links, locked
 
 CHUNK = 500
@@ -104,9 +106,25 @@ def children_of(parents: Collection[int], states: Collection[str], using: str) -
 
 
 def links_of(parents: Collection[int], states: Collection[str], using: str) -> list[tuple[int, int]]:
-    """Return (parent, child) for the children of `parents` that are in one of `states`."""
-    found = links(using).filter(parent_id__in=parents, child__state__in=states)
-    return list(found.values_list("parent_id", "child_id"))
+    """Return (parent, child) for the children of `parents` that are in one of `states`.
+
+    In two steps, as most jobs have no children: planning the join takes longer than all the rest.
+    """
+    having_children = [parent for (parent,) in _parents_to_find(using).rows(using, parents)]
+    if not having_children:
+        return []
+    return _links_to_find(frozenset(states), using).rows(using, having_children)
+
+
+@cache
+def _parents_to_find(using: str) -> Compiled:
+    return Compiled(links(using).filter(parent_id__in=[IDS]).values_list("parent_id").distinct())
+
+
+@cache
+def _links_to_find(states: frozenset[str], using: str) -> Compiled:
+    found = links(using).filter(parent_id__in=[IDS], child__state__in=sorted(states))
+    return Compiled(found.values_list("parent_id", "child_id"))
 
 
 def lock_free(ids: Collection[int], using: str) -> set[int]:

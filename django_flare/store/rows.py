@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
 from django.db.models.sql.datastructures import BaseTable
 
-from django_flare.models import Attempt, Continuation, Job, Worker
+from django_flare.models import Attempt, Continuation, Job, Queue, Worker
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -32,6 +32,11 @@ def attempts(using: str) -> QuerySet[Attempt]:
 def workers(using: str) -> QuerySet[Worker]:
     """Return all worker rows of the database `using`."""
     return QuerySet(Worker, using=using)
+
+
+def queues(using: str) -> QuerySet[Queue]:
+    """Return the rows of the queues that have been paused once, in the database `using`."""
+    return QuerySet(Queue, using=using)
 
 
 class _ByIndex(BaseTable):
@@ -58,6 +63,12 @@ def by_index(rows: QuerySet[ModelT], index: str) -> QuerySet[ModelT]:
     table.index = index
     rows.query.alias_map[alias] = table
     return rows
+
+
+def by_key(model: type[Model], connection: BaseDatabaseWrapper) -> str:
+    """Return the table for a raw UPDATE by primary key, with the order to read it by that key alone."""
+    table = connection.ops.quote_name(model._meta.db_table)
+    return f"{table} FORCE INDEX (PRIMARY)" if connection.vendor == "mysql" else table
 
 
 def locked(rows: QuerySet[ModelT], *, skip: bool = False) -> QuerySet[ModelT]:

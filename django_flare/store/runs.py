@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import msgspec
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 
 from django_flare.models import Attempt, Job
-from django_flare.states import AttemptOutcome, JobState
+from django_flare.states import ENDED, AttemptOutcome, JobState
 from django_flare.store.clock import DatabaseNow, after_sql, now_sql
+from django_flare.store.compiled import ID_LIST, IDS, Compiled, with_ids
 from django_flare.store.documents import INTEGER, REAL, TEXT, update_joined
 from django_flare.store.rows import attempts, by_index, jobs, locked
 
@@ -22,34 +24,29 @@ ATTEMPTS_KEPT = 20
 
 
 class RunRow(NamedTuple):
-    """Hold the facts of a running row from which its outcome is decided."""
+    """Hold the facts of a running row from which its outcome is decided; `backoff` is JSON text."""
 
     id: int
-    public_id: UUID
-    state: str
     fence: int
     attempt: int
     max_attempts: int
     losses: int
     stop_requested: bool
-    backoff: dict[str, float] | None
-    worker_id: str
-    started_at: datetime | None
+    backoff: str | None
 
 
-@dataclass(slots=True, kw_only=True)
-class RunWrite:
-    """Hold what a finished run writes into its row; None keeps what is there.
+class RunWrite(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Hold what a finished run writes into its row; None keeps what is there, but for the result.
 
-    `delay` is in microseconds from the statement's time to `run_at`. `result` is JSON text.
+    `delay` is in microseconds from the statement's time to `run_at`. `result` is JSON text. What has
+    its default does not travel: a document that is half as long is read in half the time.
     """
 
     id: int
     fence: int
     state: JobState
-    attempt: int
-    losses: int
-    ended: int
+    attempt: int | None = None
+    losses: int | None = None
     delay: int | None = None
     progress: float | None = None
     result: str | None = None
@@ -64,8 +61,6 @@ class AttemptRow:
     job: int
     number: int
     fence: int
-    worker_id: str
-    started_at: datetime | None
     outcome: AttemptOutcome
     error_class: str
     error_message: str
@@ -78,7 +73,6 @@ _MEMBERS = {
     "state": TEXT,
     "attempt": INTEGER,
     "losses": INTEGER,
-    "ended": INTEGER,
     "delay": INTEGER,
     "progress": REAL,
     "result": TEXT,
@@ -92,10 +86,19 @@ def running(using: str) -> QuerySet[Job]:
     return jobs(using).filter(state=JobState.PROCESSING)
 
 
-def lock_runs(ids: Collection[int], using: str, *, skip: bool) -> list[RunRow]:
-    """Lock those of `ids` that are running, in id order, without waiting for others' locks if `skip`."""
-    found = locked(by_index(running(using), "PRIMARY").filter(pk__in=ids).order_by("pk"), skip=skip)
-    return [RunRow._make(row) for row in found.values_list(*RunRow._fields)]
+@cache
+def _runs_to_lock(using: str) -> Compiled:
+    columns = [_TEXT_OF.get(name, name) for name in RunRow._fields]
+    found = by_index(running(using), "PRIMARY").filter(pk__in=[IDS]).order_by("pk")
+    return Compiled(locked(found, skip=True).values_list(*columns))
+
+
+_TEXT_OF: dict[str, Any] = {"backoff": Cast("backoff", TextField())}
+
+
+def lock_runs(ids: Collection[int], using: str) -> list[RunRow]:
+    """Lock those of `ids` that are running, in id order, without waiting for others' locks."""
+    return [RunRow._make(row) for row in _runs_to_lock(using).rows(using, ids)] if ids else []
 
 
 def look_at_runs(ids: Collection[int], using: str) -> dict[int, tuple[str, int]]:
@@ -111,56 +114,68 @@ def write_runs(writes: Sequence[RunWrite], using: str) -> int:
     """
     connection = connections[using]
     document = msgspec.json.encode(writes).decode()
-    statement = update_joined(
+    ids = [write.id for write in writes]
+    with connection.cursor() as cursor:
+        cursor.execute(with_ids(_update_of_runs(using, now_sql(connection)), ids), [document])
+        return int(cursor.rowcount)
+
+
+@cache
+def _update_of_runs(using: str, now: str) -> str:
+    connection = connections[using]
+    return update_joined(
         connection,
         Job._meta.db_table,
         _MEMBERS,
         _assignments(connection),
-        f"job.id = d.id AND job.fence = d.fence AND job.state = '{JobState.PROCESSING.value}'",
+        # Named twice: from the document alone PostgreSQL may rather read all running rows than look these up.
+        f"job.id = d.id AND job.id IN ({ID_LIST}) AND job.fence = d.fence"
+        f" AND job.state = '{JobState.PROCESSING.value}'",
     )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [document])
-        return int(cursor.rowcount)
 
 
 def _assignments(connection: Any) -> dict[str, str]:
     now = now_sql(connection)
+    ended = "d.state IN ({})".format(", ".join(f"'{state}'" for state in sorted(ENDED)))
     return {
         "state": "d.state",
-        "attempt": "d.attempt",
-        "losses": "d.losses",
+        "attempt": "COALESCE(d.attempt, job.attempt)",
+        "losses": "COALESCE(d.losses, job.losses)",
         "run_at": f"CASE WHEN d.delay IS NULL THEN job.run_at ELSE {after_sql(connection, 'd.delay')} END",
-        "started_at": "CASE WHEN d.ended = 1 THEN job.started_at END",
-        "completed_at": f"CASE WHEN d.ended = 1 THEN {now} END",
-        "worker_id": "CASE WHEN d.ended = 1 THEN job.worker_id ELSE '' END",
-        "progress": "CASE WHEN d.ended = 1 THEN COALESCE(d.progress, job.progress) END",
+        "started_at": f"CASE WHEN {ended} THEN job.started_at END",
+        "completed_at": f"CASE WHEN {ended} THEN {now} END",
+        "worker_id": f"CASE WHEN {ended} THEN job.worker_id ELSE '' END",
+        "progress": f"CASE WHEN {ended} THEN COALESCE(d.progress, job.progress) END",
         "stop_requested": "FALSE",
         "result": "d.result",
-        "result_error": "d.result_error",
+        "result_error": "COALESCE(d.result_error, '')",
         "error_message": "COALESCE(d.error_message, job.error_message)",
     }
 
 
 def write_progress(progress: dict[tuple[int, int], float], using: str) -> None:
     """Write the progress of runs, keyed by (id, fence); rows that moved on or are locked are left out."""
-    held = {row.id: row.fence for row in lock_runs([key for key, _ in progress], using, skip=True)}
+    held = {row.id: row.fence for row in lock_runs([key for key, _ in progress], using)}
     for (key, fence), value in progress.items():
         if held.get(key) == fence:
             running(using).filter(pk=key, fence=fence).update(progress=value)
 
 
 def write_attempts(rows: Sequence[AttemptRow], using: str) -> None:
-    """Record runs that did not succeed, and drop what is older than a job's newest 20."""
-    made = [
-        Attempt(
-            job_id=row.job, ended_at=DatabaseNow(), **{k: v for k, v in asdict(row).items() if k != "job"}
-        )
-        for row in rows
-    ]
-    attempts(using).bulk_create(made)
+    """Record runs that did not succeed, before their rows are written; keep a job's newest 20."""
+    found = jobs(using).filter(pk__in=[row.job for row in rows]).values_list("id", "worker_id", "started_at")
+    runs = {key: (worker_id, started_at) for key, worker_id, started_at in found}
+    attempts(using).bulk_create([_attempt(row, *runs[row.job]) for row in rows])
     for row in rows:
         if row.fence > ATTEMPTS_KEPT:
             _drop_old_attempts(row.job, using)
+
+
+def _attempt(row: AttemptRow, worker_id: str, started_at: datetime | None) -> Attempt:
+    said = asdict(row)
+    return Attempt(
+        job_id=said.pop("job"), worker_id=worker_id, started_at=started_at, ended_at=DatabaseNow(), **said
+    )
 
 
 def _drop_old_attempts(job: int, using: str) -> None:

@@ -42,6 +42,11 @@ def held_by(worker_id: str, using: str) -> dict[int, tuple[int, bool]]:
     return {key: (fence, stop) for key, fence, stop in rows}
 
 
+def live(lease: timedelta, using: str) -> QuerySet[Worker]:
+    """Return the workers that have beaten within `lease`."""
+    return workers(using).filter(last_beat_at__gte=DatabaseNow() - lease)
+
+
 def lost_workers(lease: timedelta, using: str) -> list[str]:
     """Return the ids of workers that have not beaten for `lease`, or that hold rows without being registered.
 

@@ -4,35 +4,51 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_flare.worker.logs import escape
+
 logger = logging.getLogger("django_flare.worker")
 
 _IDLE = 1.0
 """Seconds after which a kept connection is asked whether it still works."""
+_LONG_IDLE = 60.0
+"""Seconds after which it is not even asked: firewalls forget idle connections, and no answer would come."""
 
 
 def check_idle_connections(idle_for: float) -> None:
-    """Close kept connections that the server has dropped while the thread was idle."""
+    """Close kept connections that the server has, or may have, dropped while the thread was idle."""
     if idle_for < _IDLE:
         return
     for connection in connections.all(initialized_only=True):
-        if connection.connection is not None and not connection.is_usable():
+        if connection.connection is None:
+            continue
+        may_be_half_open = idle_for > _LONG_IDLE and connection.vendor != "sqlite"
+        if may_be_half_open or not connection.is_usable():
             drop_connection(connection)
 
 
-def clean_connections(job: str) -> None:
-    """Make the thread's connections fit for the next job: no open, broken or stale one stays."""
+def clean_connections(job: str, fields: Callable[[], Mapping[str, Any]] = dict) -> None:
+    """Make the thread's connections fit for the next job: no open, broken or stale one stays.
+
+    What a job has left behind is logged with its type and `fields`.
+    """
     for connection in connections.all(initialized_only=True):
         if connection.connection is None:
             continue
         if _is_closed(connection.connection):
             drop_connection(connection)
         elif _has_leftovers(connection):
-            logger.warning("%s left a transaction open on database %r; rolled back", job, connection.alias)
+            logger.warning(
+                "%s left a transaction open on database %r; rolled back",
+                escape(job),
+                connection.alias,
+                extra=fields(),
+            )
             drop_connection(connection)
         elif connection.errors_occurred or _is_old(connection):
             connection.close()
@@ -46,9 +62,13 @@ def drop_connections() -> None:
 
 def drop_connection(connection: BaseDatabaseWrapper) -> None:
     """Close a connection past Django's bookkeeping, which refuses that inside an atomic block."""
-    driver = connection.connection
-    connection.connection = None
     del connections[connection.alias]
+    discard_driver(connection)
+
+
+def discard_driver(connection: BaseDatabaseWrapper) -> None:
+    """Close what is below Django's connection, in whatever state it is."""
+    driver, connection.connection = connection.connection, None
     try:
         if driver is not None:
             driver.close()

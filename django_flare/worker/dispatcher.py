@@ -7,13 +7,13 @@ in one transaction; batches grow by themselves under load, and an idle worker an
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
-from collections import deque
+from collections.abc import Callable, Mapping
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError
 
+from django_flare.conf import flare_settings
 from django_flare.definitions import registry
 from django_flare.lifecycle import claim, finish
 from django_flare.lifecycle.claim import ClaimRequest, Turn
@@ -23,53 +23,59 @@ from django_flare.states import Event
 from django_flare.store.faults import is_passing
 from django_flare.worker import progress, reports
 from django_flare.worker.appetite import Appetite
-from django_flare.worker.connections import drop_connection
+from django_flare.worker.caution import Caution
+from django_flare.worker.hand import Hand
 from django_flare.worker.identity import Identity
 from django_flare.worker.inbox import Inbox
+from django_flare.worker.lines import Line
 from django_flare.worker.options import WorkerOptions
+from django_flare.worker.outages import Outage
 from django_flare.worker.outlook import Outlook
 from django_flare.worker.progress import ProgressWriter
 from django_flare.worker.runs import EndReason, Run
 from django_flare.worker.slots import Slots
+from django_flare.worker.tally import Tally
 
 logger = logging.getLogger("django_flare.worker")
 
 _STALL = 0.5
 _BUSY_ROW_PAUSE = 0.05
-_LONGEST_BACKOFF = 5.0
 _BATCH = 500
-_WARY = 15.0
-_WARY_AGAIN = 60.0
 
 
 class Dispatcher(threading.Thread):
     """Turn outcomes into rows and rows into runs until told to stop and everything is settled."""
 
-    def __init__(self, options: WorkerOptions, identity: Identity, outlook: Outlook) -> None:
+    def __init__(
+        self,
+        options: WorkerOptions,
+        identity: Identity,
+        outlook: Outlook,
+        overran: Callable[[Run], object] | None = None,
+    ) -> None:
         super().__init__(name="flare-dispatcher", daemon=True)
         self.inbox = Inbox()
-        self.slots = Slots(options.concurrency, options.database, self.inbox.put)
+        self.slots = Slots(options.concurrency, options.database, self.inbox.put, overran)
         self.settled = threading.Event()
         """Set when nothing runs and nothing will: stopped, burst over, or `--max-jobs` reached."""
-        self.in_hand: dict[int, Run] = {}
-        """Runs claimed and not yet recorded, by key; other threads only read it."""
+        self.tally = Tally()
+        self.line = Line(options.database, flare_settings().lease.total_seconds() / 2)
         self._options = options
         self._using = options.database
         self._identity = identity
         self._appetite = Appetite(options.concurrency, options.max_jobs)
         self._outlook = outlook
         self._types = {definition.name: definition for definition in registry.definitions()}
-        self._unwritten: dict[int, Outcome] = {}
-        self._orphans: deque[Outcome] = deque()
-        self._dropped: list[Run] = []
-        self._suspect: Run | None = None
-        self._wary_until = 0.0
-        self._wary_again_at = 0.0
+        self._hand = Hand()
+        self._caution = Caution()
         self._worker_id = ""
         self._progress = ProgressWriter(options.database)
         self._last_movement = time.monotonic()
-        self._failures = 0
+        self._outage = Outage()
+        self._next_turn_by: float | None = None
         self._stopping = False
+        self.runs_ended = 0
+        """How many runs have ended in this worker, however."""
         self.has_given_up = False
 
     # What other threads may call.
@@ -84,27 +90,54 @@ class Dispatcher(threading.Thread):
         self.has_given_up = True
         self.inbox.wake()
 
+    @property
+    def in_hand(self) -> Mapping[int, Run]:
+        """The runs claimed and not yet recorded, by key."""
+        return self._hand.runs
+
     def tell_all_to_end(self, reason: EndReason) -> None:
         """Set the tokens of all runs."""
-        for run in list(self.in_hand.values()):
+        for run in list(self._hand.runs.values()):
             run.tell_to_end(reason)
 
     def give_back(self, outcomes: list[Outcome]) -> None:
         """Give back rows that this worker holds and nobody runs."""
-        self._orphans.extend(outcomes)
+        self._hand.add_orphans(outcomes)
         self.inbox.wake()
+
+    @property
+    def has_begun_all(self) -> bool:
+        """Whether `--max-jobs` attempts have been claimed, and none of them waits for a slot."""
+        held = list(self._hand.runs.values())
+        return self._appetite.is_satisfied and all(run.started_at is not None for run in held)
+
+    @property
+    def overdue(self) -> float:
+        """By how many seconds the loop should have come round and has not moved since.
+
+        A turn may be long, of many statements or slow ones: each of the database's answers is a move.
+        """
+        by, answered = self._next_turn_by, self.line.busy_since
+        return 0.0 if by is None else max(0.0, time.monotonic() - max(by, answered or by))
+
+    @property
+    def failing(self) -> float:
+        """For how many seconds turns have failed, 0 when the last one did not."""
+        return self._outage.seconds
 
     # The loop.
 
     def run(self) -> None:
         self.slots.start()
+        self._next_turn_by = time.monotonic()
         woken = True
         finished: list[Run] = []
         while not self.settled.is_set():
             try:
                 self._receive(finished)
-                self._turn(woken)
-                self._failures = 0
+                with self.line:
+                    self._turn(woken)
+                self._outage.end()
             except (DatabaseError, InterfaceError) as error:
                 self._ride_out(error)
             except Exception:
@@ -114,22 +147,26 @@ class Dispatcher(threading.Thread):
             if self._is_settled():
                 self.settled.set()
                 break
-            more, woken = self.inbox.collect(self._patience())
+            patience = self._patience()
+            self._next_turn_by = time.monotonic() + patience
+            more, woken = self.inbox.collect(patience)
             finished += more
-        drop_connection(connections[self._using])
+        self._next_turn_by = None
+        self.line.drop()
 
     def _receive(self, finished: list[Run]) -> None:
         while finished:
             run = finished.pop()
+            self.runs_ended += 1
             self._last_movement = time.monotonic()
             self._appetite.note(run.duration)
-            if self.in_hand.get(run.row.id) is not run:
-                reports.lost_lease(run)
+            if not self._hand.holds(run):
+                self._note_lost_lease(run)
             elif run.recorded is not None:
                 self._settle(run, run.recorded)
                 self._outlook.note_recorded(Applied({run.row.id: run.recorded}))
             elif run.outcome is not None:
-                self._unwritten[run.row.id] = run.outcome
+                self._hand.unwritten[run.row.id] = run.outcome
 
     def _turn(self, woken: bool) -> None:
         """Promote what is due, record all outcomes, claim what there is room for."""
@@ -137,14 +174,14 @@ class Dispatcher(threading.Thread):
             self._drop_lost_runs()
         if self._stopping or self._is_stalled():
             self._give_back_waiting()
-        self._give_back_orphans()
+        self._hand.give_back_orphans()
         self._outlook.look(self._using, woken=woken)
-        outcomes = list(self._unwritten.values())[:_BATCH]
-        request = self._request(len(self.in_hand) - sum(each.id in self.in_hand for each in outcomes))
+        outcomes = list(self._hand.unwritten.values())[:_BATCH]
+        request = self._request(self._hand.staying_beside(outcomes))
         if outcomes or request:
             self._exchange(outcomes, request)
         self._outlook.look_ahead(self._using)
-        self._progress.write(self.in_hand.values())
+        self._progress.write(self._hand.runs.values())
 
     def _exchange(self, outcomes: list[Outcome], request: ClaimRequest | None) -> None:
         try:
@@ -152,10 +189,10 @@ class Dispatcher(threading.Thread):
         except InterfaceError:
             raise
         except Exception as error:
-            if is_passing(error) or not outcomes:
+            if is_passing(error, self._outage.failures) or not outcomes:
                 raise
             logger.exception("Outcomes could not be recorded together; trying each alone")
-            applied = finish.apply_each(outcomes, self._using)
+            applied = finish.apply_each(outcomes, self._using, self._outage.failures)
             self._conclude(applied)
         else:
             applied = turn.applied
@@ -166,9 +203,9 @@ class Dispatcher(threading.Thread):
         self._outlook.note_recorded(applied)
 
     def _request(self, staying: int) -> ClaimRequest | None:
-        if self._stopping or self._is_wary(staying) or not self._identity.may_claim:
+        if self._stopping or self._caution.forbids_claims(staying) or not self._identity.may_claim:
             return None
-        busy = staying + self._count_dropped()
+        busy = staying + self._hand.count_dropped()
         room = self._appetite.room(busy)
         queues = self._outlook.queues
         if room <= 0 or not queues:
@@ -180,56 +217,51 @@ class Dispatcher(threading.Thread):
             limit=min(room, _BATCH),
             free_slots=max(0, self._options.concurrency - busy),
             is_idle=not busy,
+            mixed=self._outlook.mixed,
+            seeks_suspect=self._caution.has_made_room,
         )
 
     def _accept(self, turn: Turn, request: ClaimRequest) -> None:
         rows = turn.claimed
         if request.worker_id == self._identity.worker_id:
-            self._outlook.note_claim(found=bool(rows), has_more=turn.has_more)
-        self._appetite.note_claimed(len(rows))
+            self._outlook.note_claim(found=bool(rows), has_more=turn.has_more, mixed=turn.mixed)
+        self.tally.claimed += len(rows)
         if rows:
             self._last_movement = time.monotonic()
-        elif turn.has_more and request.free_slots:
-            # With a slot free only a suspect is passed over.
-            self._be_wary()
+        if request.is_idle:
+            self._caution.note_idle_claim()
+        if turn.keeps_waiting:
+            # Others behind it may have been taken, and under a steady load always are.
+            self._caution.make_room()
         for row in rows:
             run = Run(row, self._types[row.job_type], self._progress.note, request.worker_id)
-            self.in_hand[row.id] = run
-            self._suspect = run if row.losses else self._suspect
+            self._hand.runs[row.id] = run
+            self._caution.note_claimed(run)
             self.slots.put(run)
-
-    def _be_wary(self) -> None:
-        """Claim nothing for a while, so that a job may run alone which has lost its worker before (F45)."""
-        now = time.monotonic()
-        if now >= self._wary_again_at:
-            self._wary_until, self._wary_again_at = now + _WARY, now + _WARY_AGAIN
-
-    def _is_wary(self, staying: int) -> bool:
-        """Whether a suspect runs, beside which nothing may start, or waits for the others to end."""
-        if self._suspect is not None and self._suspect.outcome is None:
-            return True
-        return bool(staying) and time.monotonic() < self._wary_until
-
-    def _count_dropped(self) -> int:
-        """Count the runs that lost their lease and still keep a slot from other jobs."""
-        self._dropped = [run for run in self._dropped if run.outcome is None]
-        return len(self._dropped)
+        # Not before they are in hand: who sees that enough are claimed looks for those that wait.
+        self._appetite.note_claimed(len(rows))
 
     def _conclude(self, applied: Applied) -> None:
+        runs, unwritten = self._hand.runs, self._hand.unwritten
         for key, state in applied.states.items():
-            self._unwritten.pop(key, None)
-            run = self.in_hand.get(key)
+            unwritten.pop(key, None)
+            run = runs.get(key)
             if run is not None:
                 self._settle(run, state)
         for outcome in applied.refused:
-            self._unwritten.pop(outcome.id, None)
-            run = self.in_hand.pop(outcome.id, None)
+            unwritten.pop(outcome.id, None)
+            run = runs.pop(outcome.id, None)
             if run is not None and not run.uncertain:
-                reports.lost_lease(run)
+                self._note_lost_lease(run)
 
     def _settle(self, run: Run, state: str) -> None:
-        self.in_hand.pop(run.row.id, None)
+        self._hand.release(run)
+        self.tally.note_finished(run, state)
         reports.finished(run, state, self.slots.notify)
+
+    def _note_lost_lease(self, run: Run) -> None:
+        self.tally.leases_lost += 1
+        reports.lost_lease(run)
 
     # Giving back.
 
@@ -241,7 +273,7 @@ class Dispatcher(threading.Thread):
         if waiting and not self._stopping:
             self._appetite.note_stall()
         for run in waiting:
-            self._unwritten.setdefault(run.row.id, run.outcome_of(Event.RELEASE))
+            self._hand.note_unwritten(run.outcome_of(Event.RELEASE))
         self._appetite.note_claimed(-len(waiting))
 
     def _drop_lost_runs(self) -> None:
@@ -251,58 +283,41 @@ class Dispatcher(threading.Thread):
         for run in unstarted:
             if run.worker_id == self._worker_id:
                 self.slots.put(run)
-        for run in [run for run in self.in_hand.values() if run.worker_id != self._worker_id]:
-            run.tell_to_end(EndReason.LEASE_LOST)
-            del self.in_hand[run.row.id]
-            self._unwritten.pop(run.row.id, None)
+        for run in [run for run in self._hand.runs.values() if run.worker_id != self._worker_id]:
+            had_outcome = self._hand.drop(run)
             if run.started_at is None:
                 self._appetite.note_claimed(-1)
-            else:
-                self._dropped.append(run)
-
-    def _give_back_orphans(self) -> None:
-        while self._orphans:
-            outcome = self._orphans.popleft()
-            # Between its claim and now it may have come in hand: only this thread can tell.
-            if outcome.id not in self.in_hand:
-                self._unwritten.setdefault(outcome.id, outcome)
+            elif had_outcome:
+                self._note_lost_lease(run)
 
     def _take_back(self) -> list[Run]:
         waiting = self.slots.take_back()
-        if self._suspect in waiting:
-            self._suspect = None
+        self._caution.note_taken_back(waiting)
         return waiting
 
     # Waiting.
 
     def _patience(self) -> float:
         """Return how long there is nothing to do but wait for a message, in seconds."""
-        if self._failures:
-            return random.uniform(0.1, min(_LONGEST_BACKOFF, 0.2 * 2**self._failures))  # noqa: S311 - spreads rivals
-        if self._unwritten:
+        if self._outage.failures:
+            return self._outage.pause
+        if self._hand.unwritten:
             return _BUSY_ROW_PAUSE
         patience = self._outlook.patience
-        if self.in_hand:
+        if self._hand.runs:
             patience = min(patience, progress.INTERVAL)
         return patience
 
     def _is_settled(self) -> bool:
         if self.has_given_up:
-            return not self._unwritten
-        if self.in_hand or self._unwritten:
+            return not self._hand.unwritten
+        if self._hand:
             return False
         over = self._options.burst and self._outlook.is_empty
         return self._stopping or self._appetite.is_satisfied or over
 
     def _ride_out(self, error: Exception | None) -> None:
         """Keep everything, get a new connection, and let the pause grow while it lasts (F33)."""
-        for key in list(self._unwritten):
-            if key in self.in_hand:
-                self.in_hand[key].uncertain = True
-        self._failures = min(self._failures + 1, 10)
-        if error is not None and self._failures == 1:
-            if is_passing(error):
-                logger.warning("The database does not answer; going on when it does: %s", error)
-            else:
-                logger.error("The database refuses what the worker needs; trying again", exc_info=error)
-        drop_connection(connections[self._using])
+        self._hand.mark_uncertain()
+        self._outage.note(error)
+        self.line.drop()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import coroutine as driven
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from django_flare.worker.connections import drop_connections
+from django_flare.worker.queries import Connections, note_connections_of_this_thread
 
 if TYPE_CHECKING:
     from django_flare.worker.runs import Run
@@ -21,53 +25,120 @@ class EventLoop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
+        self._loops: dict[Run, asyncio.AbstractEventLoop] = {}
         self._tasks: dict[Run, asyncio.Task[Any]] = {}
-        self._cancelled: set[Run] = set()
 
     def wait_for(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
         """Run `coroutine` on the loop and block for its value; raises what it raises."""
-        future = asyncio.run_coroutine_threadsafe(self._guarded(coroutine, run), self._started())
-        value, error = future.result()
+        loop = self._enter(run)
+        try:
+            value, error = asyncio.run_coroutine_threadsafe(self._guarded(coroutine, run), loop).result()
+        finally:
+            self._leave(run)
         if error is not None:
             raise error
         return value
 
     def cancel(self, run: Run) -> None:
-        """Cancel the run's coroutine, now or at its start: CancelledError is raised where it awaits."""
-        self._cancelled.add(run)
+        """Raise the interruption of a run, which is marked as interrupted, where its coroutine awaits."""
         task = self._tasks.get(run)
         if task is not None:
-            task.get_loop().call_soon_threadsafe(task.cancel)
+            _tell(task.get_loop(), self._cancel, run)
 
-    def renew(self) -> None:
-        """Let coroutines from now on run on a new loop, beside those that still run on this one."""
+    def renew(self, run: Run) -> None:
+        """Let coroutines from now on run on a new loop, unless that of `run` is an older one already.
+
+        The old loop ends with the last run on it.
+        """
         with self._lock:
-            self._loop = None
+            if self._loops.get(run) is self._loop:
+                self._loop = None
 
     def stop(self) -> None:
         """End the loop; coroutines that still run stay where they are."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            _tell(loop, loop.stop)
+
+    def _cancel(self, run: Run) -> None:
+        # Looked up again: what follows the handler's end is not to be cancelled.
+        task = self._tasks.get(run)
+        if task is not None:
+            task.cancel()
 
     async def _guarded(
         self, coroutine: Coroutine[Any, Any, Any], run: Run
     ) -> tuple[Any, BaseException | None]:
         # What leaves a task as SystemExit or KeyboardInterrupt would end the loop for everybody.
-        self._tasks[run] = task = asyncio.ensure_future(_in_own_context(coroutine))
-        if run in self._cancelled:
-            task.cancel()
+        return await asyncio.ensure_future(self._in_own_context(coroutine, run))
+
+    async def _in_own_context(
+        self, coroutine: Coroutine[Any, Any, Any], run: Run
+    ) -> tuple[Any, BaseException | None]:
+        """Await with a thread for `sync_to_async`, and thus ORM connections, that no other run shares."""
+        thread = _OwnThread(run.connections)
+        async with ThreadSensitiveContext() as context:
+            SyncToAsync.context_to_thread_executor[context] = thread
+            try:
+                return await self._listed(coroutine, run), None
+            except BaseException as error:
+                return None, error
+            finally:
+                # Only then has it a thread; and then its last work is awaited here, not by leaving the
+                # context, which would hold up the loop.
+                if thread.is_used:
+                    await sync_to_async(drop_connections)()
+
+    async def _listed(self, coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
+        if task := asyncio.current_task():
+            self._tasks[run] = task
         try:
-            return await task
+            return await _told(coroutine, run)
         finally:
             del self._tasks[run]
-            self._cancelled.discard(run)
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _enter(self, run: Run) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run, args=[self._loop], name="flare-loop", daemon=True).start()
+                self._loop = _start()
+            self._loops[run] = self._loop
             return self._loop
+
+    def _leave(self, run: Run) -> None:
+        with self._lock:
+            loop = self._loops.pop(run)
+            is_over = loop is not self._loop and loop not in self._loops.values()
+        if is_over:
+            _tell(loop, loop.stop)
+
+
+class _OwnThread(ThreadPoolExecutor):
+    """The thread in which the sync code goes on that a coroutine awaits, and its connections are known."""
+
+    def __init__(self, connections: Connections) -> None:
+        super().__init__(1, initializer=note_connections_of_this_thread, initargs=(connections,))
+        self.is_used = False
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.is_used = True
+        return super().submit(*args, **kwargs)
+
+
+def _start() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    try:
+        threading.Thread(target=_run, args=[loop], name="flare-loop", daemon=True).start()
+    except RuntimeError:
+        loop.close()
+        raise
+    return loop
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., object], *about: object) -> None:
+    # One that has ended and was closed meanwhile has nothing more to do.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(what, *about)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -78,16 +149,26 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         except (SystemExit, KeyboardInterrupt):
             # The task has it too, and passes it on to whoever awaits it (F48).
             continue
-        return
+        break
+    if not asyncio.all_tasks(loop):
+        # Otherwise threads that its coroutines have started may still turn to it.
+        loop.close()
 
 
-async def _in_own_context(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
-    """Await with a thread for `sync_to_async`, and thus ORM connections, that no other run shares."""
-    async with ThreadSensitiveContext() as context:
+@driven
+def _told(coroutine: Coroutine[Any, Any, Any], run: Run) -> Generator[Any, Any, Any]:
+    """Await `coroutine`; the cancellation of an interrupted run is raised in it as what it means."""
+    step: Callable[[Any], Any] = coroutine.send
+    argument: Any = None
+    if run.is_interrupted:
+        step, argument = coroutine.throw, run.interruption()
+    while True:
         try:
-            return await coroutine, None
+            awaited = step(argument)
+        except StopIteration as end:
+            return end.value
+        try:
+            step, argument = coroutine.send, (yield awaited)
         except BaseException as error:
-            return None, error
-        finally:
-            if context in SyncToAsync.context_to_thread_executor:
-                await sync_to_async(drop_connections)()
+            is_ours = run.is_interrupted and isinstance(error, asyncio.CancelledError)
+            step, argument = coroutine.throw, run.interruption() if is_ours else error

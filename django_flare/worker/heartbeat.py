@@ -7,15 +7,15 @@ import threading
 import time
 from collections.abc import Mapping
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError
 
 from django_flare.conf import flare_settings
 from django_flare.lifecycle import recovery
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
-from django_flare.worker.connections import drop_connection
 from django_flare.worker.dispatcher import Dispatcher
 from django_flare.worker.identity import Identity
+from django_flare.worker.lines import Line
 from django_flare.worker.runs import EndReason, Run
 
 logger = logging.getLogger("django_flare.worker")
@@ -31,7 +31,10 @@ class Heartbeat(threading.Thread):
         self._dispatcher = dispatcher
         self._identity = identity
         self._using = using
-        self._beat = flare_settings().beat.total_seconds()
+        settings = flare_settings()
+        self._beat = settings.beat.total_seconds()
+        # Short enough that another beat is tried before the lease is over.
+        self.line = Line(using, settings.lease.total_seconds() / 3)
         self._stopped = threading.Event()
         self._beats_on_time = 0
         self._failures = 0
@@ -43,7 +46,7 @@ class Heartbeat(threading.Thread):
             next_beat = time.monotonic() + self._beat
             self._try_to_beat()
             self._stopped.wait(max(0.0, next_beat - time.monotonic()))
-        drop_connection(connections[self._using])
+        self.line.drop()
 
     @property
     def is_steady(self) -> bool:
@@ -56,17 +59,19 @@ class Heartbeat(threading.Thread):
 
     def _try_to_beat(self) -> None:
         try:
-            self._do_beat()
+            with self.line:
+                self._do_beat()
             self._failures = 0
         except (DatabaseError, InterfaceError) as error:
             self._beats_on_time = 0
             self._failures += 1
             if self._failures == 1:
                 logger.warning("A beat failed; the lease goes on meanwhile: %s", error)
-            drop_connection(connections[self._using])
+            self.line.drop()
         except Exception:
             self._beats_on_time = 0
             logger.exception("A beat failed")
+            self.line.drop()
 
     def _do_beat(self) -> None:
         sent_at = time.monotonic()
@@ -78,8 +83,8 @@ class Heartbeat(threading.Thread):
             logger.warning(
                 "This worker was taken for dead; dropping its %d runs, going on under a new id", len(runs)
             )
+            # Under the new id the dispatcher drops them; until then what ends is recorded if its fence holds.
             self._identity.forget()
-            self._dispatcher.tell_all_to_end(EndReason.LEASE_LOST)
             self._identity.register()
             self._dispatcher.inbox.wake()
             self._beats_on_time = 0

@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError
 
 from django_flare.conf import flare_settings
 from django_flare.lifecycle import housekeeping, recovery, retention
-from django_flare.worker.connections import drop_connection
+from django_flare.worker.lines import Line
 
 logger = logging.getLogger("django_flare.worker")
 
@@ -33,6 +33,7 @@ class Housekeeper(threading.Thread):
         self._using = using
         self._interval = settings.beat.total_seconds()
         self._lease = settings.lease
+        self.line = Line(using, settings.lease.total_seconds())
         self._keep = settings.keep
         self._stopped = threading.Event()
         self._next_repair = time.monotonic() + _REPAIR_INTERVAL
@@ -42,13 +43,15 @@ class Housekeeper(threading.Thread):
         while not self._stopped.wait(self._interval):
             try:
                 if self._is_steady():
-                    self._keep_house()
+                    with self.line:
+                        self._keep_house()
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("Housekeeping failed and will be tried again: %s", error)
-                drop_connection(connections[self._using])
+                self.line.drop()
             except Exception:
                 logger.exception("Housekeeping failed and will be tried again")
-        drop_connection(connections[self._using])
+                self.line.drop()
+        self.line.drop()
 
     def stop(self) -> None:
         """End the thread soon."""

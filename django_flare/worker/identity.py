@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import django_flare
 from django_flare.definitions import registry
 from django_flare.lifecycle import recovery
+from django_flare.worker import logs
 from django_flare.worker.options import WorkerOptions
 
 _HOST_CHARACTERS = 30
@@ -19,9 +22,12 @@ _HOST_CHARACTERS = 30
 class Identity:
     """A worker's registration, and how fresh its proof of life is."""
 
-    def __init__(self, options: WorkerOptions, lease: timedelta) -> None:
+    def __init__(
+        self, options: WorkerOptions, lease: timedelta, announce: Callable[[str], object] | None = None
+    ) -> None:
         self._options = options
         self._lease = lease.total_seconds()
+        self._announce = announce
         self._last_beat: float | None = None
         self.worker_id = ""
 
@@ -30,9 +36,16 @@ class Identity:
         """Whether the last beat is recent enough that nobody can have declared this worker dead."""
         return self._last_beat is not None and time.monotonic() - self._last_beat < self._lease
 
+    @property
+    def beat_age(self) -> float:
+        """Seconds since the last recorded beat was sent; infinite before the first."""
+        return math.inf if self._last_beat is None else time.monotonic() - self._last_beat
+
     def register(self) -> None:
-        """Register under a new id."""
+        """Register under a new id, which is announced before there can be a row that names it."""
         worker_id = _new_worker_id()
+        if self._announce is not None:
+            self._announce(worker_id)
         before = time.monotonic()
         recovery.register(
             self._options.database,
@@ -46,6 +59,7 @@ class Identity:
             running=0,
         )
         self.worker_id, self._last_beat = worker_id, before
+        logs.note_worker_id(worker_id)
 
     def note_beat(self, sent_at: float) -> None:
         """Learn that the beat sent at the monotonic time `sent_at` was recorded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from django_flare.lifecycle import claim, housekeeping
 from django_flare.lifecycle.finish import Applied
@@ -12,6 +13,7 @@ from django_flare.worker.options import WorkerOptions
 _NAMES_LAST = 1.0
 _DUE_LASTS = 10.0
 _DUE_PAUSE = 0.05
+_ATTENTIVE_PAUSE = 0.003
 
 
 class Outlook:
@@ -19,14 +21,18 @@ class Outlook:
 
     The names of queues are kept a second while claims come back full. The next due time is looked
     up when something may have changed it, and every few seconds in case a wake-up was lost;
-    without wake-ups the poll interval is short, and it is looked up at every poll.
+    without wake-ups the poll interval is short, and it is looked up at every poll. After a wake-up that
+    may stand for several, it looks a few times more within 15 ms.
     """
 
-    def __init__(self, options: WorkerOptions, poll_interval: float, *, has_wakeups: bool) -> None:
+    def __init__(
+        self, options: WorkerOptions, poll_interval: float, *, has_wakeups: bool, attention: float = 0
+    ) -> None:
         self._only = options.queues
         self._burst = options.burst
-        self._poll_interval = poll_interval
-        self._due_lasts = _DUE_LASTS if has_wakeups else poll_interval
+        self.rely(poll_interval, has_wakeups=has_wakeups)
+        self._attention = attention
+        self._attentive_until = 0.0
         self._names: list[str] = []
         self._last_names: list[str] = []
         self._is_guess = False
@@ -37,6 +43,13 @@ class Outlook:
         self._turns = 0
         self.is_empty = False
         """Whether nothing is claimable or due, as far as the last look and claim have shown."""
+        self.mixed: set[str] = set()
+        """Queues with jobs of types that this worker does not know, as seen since the last look."""
+
+    def rely(self, poll_interval: float, *, has_wakeups: bool) -> None:
+        """Poll at this interval, with wake-ups or without; from any thread, in force after the next look."""
+        self._poll_interval = poll_interval
+        self._due_lasts = _DUE_LASTS if has_wakeups else poll_interval
 
     @property
     def queues(self) -> list[str]:
@@ -57,6 +70,7 @@ class Outlook:
         """Promote what is known to be due, and see which queues have claimable jobs if it is time to."""
         now = time.monotonic()
         if woken:
+            self._attentive_until = now + self._attention
             self._expect_due_soon()
             self._guess()
         if self._due_at is not None and now >= self._due_at:
@@ -64,7 +78,8 @@ class Outlook:
         if now >= self._look_at:
             self._names, self._is_guess = claim.claimable_queues(using), False
             self._last_names = self._names or self._last_names
-            self._look_at = now + (_NAMES_LAST if self._names else self._poll_interval)
+            self._look_at = now + (_NAMES_LAST if self._names else self._pause)
+            self.mixed = set()
             self.is_empty = not self.queues
 
     def look_ahead(self, using: str) -> None:
@@ -72,15 +87,16 @@ class Outlook:
         if time.monotonic() >= self._look_at_due_at:
             self._look_at_due(using)
 
-    def note_claim(self, *, found: bool, has_more: bool) -> None:
+    def note_claim(self, *, found: bool, has_more: bool, mixed: Collection[str] = ()) -> None:
         """Learn from a claim: one that left nothing behind has emptied the queues."""
         self._turns += 1
         self.is_empty = not found and not has_more
+        self.mixed.update(mixed)
         if self._is_guess:
             self._is_guess, self._look_at = False, 0.0
         elif not has_more:
             self._names = []
-            self._look_at = time.monotonic() + self._poll_interval
+            self._look_at = time.monotonic() + self._pause
 
     def note_recorded(self, applied: Applied) -> None:
         """Learn from recorded outcomes: children may be claimable now, a retry may be due soon."""
@@ -91,6 +107,14 @@ class Outlook:
                 self._look_at = 0.0
         if states - {JobState.SUCCEEDED}:
             self._expect_due_soon()
+
+    @property
+    def _pause(self) -> float:
+        """Seconds from an empty look to the next: short, then longer, after a wake-up."""
+        left = self._attentive_until - time.monotonic()
+        if left <= 0:
+            return self._poll_interval
+        return max(_ATTENTIVE_PAUSE, self._attention - left)
 
     def _guess(self) -> None:
         """Claim from the queues that had jobs last and look after that: the first job waits less."""
@@ -116,3 +140,6 @@ class Outlook:
         self._looked_at_due = time.monotonic()
         self._due_at = None if wait is None else self._looked_at_due + wait
         self._look_at_due_at = self._looked_at_due + self._due_lasts
+        if self._looked_at_due < self._attentive_until:
+            # Once more when all that the wake-up stands for has been committed.
+            self._look_at_due_at = max(self._attentive_until, self._looked_at_due + _DUE_PAUSE)

@@ -9,18 +9,25 @@ from typing import Any
 
 from django_flare import signals
 from django_flare.states import JobState
+from django_flare.worker.logs import escape
 from django_flare.worker.runs import Run
 
 logger = logging.getLogger("django_flare.worker")
 
-_QUIET = frozenset({JobState.SUCCEEDED, JobState.PENDING, JobState.SCHEDULED})
+# What nobody need look at is DEBUG: it is most of all runs.
+_LEVELS = {
+    JobState.FAILED: logging.WARNING,
+    JobState.DEAD_LETTER: logging.ERROR,
+    JobState.CANCELLED: logging.INFO,
+}
+_LONGEST_MESSAGE = 500
 
 
 def finished(run: Run, state: str, notify: Callable[[Callable[[], Any]], Any]) -> None:
     """Log the end of a run, and let a slot send `job_finished` if anybody listens."""
-    level = logging.DEBUG if state in _QUIET else logging.WARNING
+    level = _LEVELS.get(JobState(state), logging.DEBUG)
     if logger.isEnabledFor(level):
-        logger.log(level, "%s", _sentence(run, state), extra=_fields(run))
+        logger.log(level, "%s", _sentence(run, state), extra={**fields(run), "state": str(state)})
     # A run that was given back unstarted has not been one.
     if run.outcome is not None and signals.job_finished.has_listeners():
         notify(partial(_send_finished, run, state))
@@ -28,29 +35,30 @@ def finished(run: Run, state: str, notify: Callable[[Callable[[], Any]], Any]) -
 
 def lost_lease(run: Run) -> None:
     """Log that an outcome was dropped because the job is somebody else's by now."""
-    logger.warning("%s: the lease was lost, its outcome is dropped", run.row.public_id, extra=_fields(run))
+    row = run.row
+    sentence = f"{escape(row.job_type)} {row.public_id}: the lease was lost, its outcome is dropped"
+    logger.warning("%s", sentence, extra=fields(run))
 
 
 def _sentence(run: Run, state: str) -> str:
     row = run.row
-    sentence = f"{row.job_type} {row.public_id} attempt {row.attempt} in {run.duration:.3f} s: {state}"
+    sentence = (
+        f"{escape(row.job_type)} {row.public_id} attempt {row.attempt} in {run.duration:.3f} s: {state}"
+    )
     failure = run.outcome.failure if run.outcome else None
-    return f"{sentence} ({one_line(failure.summary)})" if failure else sentence
+    return f"{sentence} ({escape(failure.summary[:_LONGEST_MESSAGE])})" if failure else sentence
 
 
-def one_line(text: str) -> str:
-    """Escape what would start a new line or steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:500])
-
-
-def _fields(run: Run) -> dict[str, Any]:
+def fields(run: Run) -> dict[str, Any]:
+    """Return what a record about the run carries beside its message."""
     row = run.row
     return {
         "job_id": str(row.public_id),
         "job_type": row.job_type,
         "queue": row.queue,
         "attempt": row.attempt,
-        "duration": run.duration,
+        "duration": round(run.duration, 6),
+        "worker_id": run.worker_id,
     }
 
 

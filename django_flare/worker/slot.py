@@ -11,14 +11,20 @@ from contextvars import copy_context
 from queue import SimpleQueue
 
 from django_flare import signals
-from django_flare.errors import JobTimeout
+from django_flare.errors import JobCancelled, JobTimeout
 from django_flare.lifecycle.finish import record_with
 from django_flare.lifecycle.outcomes import Outcome
+from django_flare.worker import reports
 from django_flare.worker.connections import check_idle_connections, clean_connections, drop_connections
 from django_flare.worker.event_loop import EventLoop
-from django_flare.worker.runs import Run, failure, success
+from django_flare.worker.logs import escape
+from django_flare.worker.queries import Connections, cancel_queries, note_connections_of_this_thread
+from django_flare.worker.runs import Run, failure, success, unstarted
 
 logger = logging.getLogger("django_flare.worker")
+
+_BETWEEN_CANCELS = 2.0
+"""Seconds that a handler has, each time, to tidy up in the database."""
 
 Notice = Callable[[], object]
 
@@ -36,7 +42,7 @@ class Slot(threading.Thread):
         super().__init__(name="flare-slot", daemon=True)
         self.current: Run | None = None
         self._lock = threading.Lock()
-        self._interrupted: Run | None = None
+        self._connections: Connections = {}
         self._abandoned = False
         self._idle_since = time.monotonic()
         self._waiting = waiting
@@ -45,6 +51,7 @@ class Slot(threading.Thread):
         self._done = done
 
     def run(self) -> None:
+        note_connections_of_this_thread(self._connections)
         while (item := self._waiting.get()) is not None:
             if isinstance(item, Run):
                 self._take(item)
@@ -55,18 +62,30 @@ class Slot(threading.Thread):
             self._idle_since = time.monotonic()
         drop_connections()
 
-    def interrupt(self, run: Run) -> None:
-        """Raise JobTimeout in the handler of `run`, once, if it still runs here."""
+    def cancel_queries(self, run: Run) -> None:
+        """Cancel the queries that `run` has in progress, at most every two seconds, if it still runs here."""
         with self._lock:
-            if self.current is not run or self._interrupted is run or self.ident is None:
+            last = run.query_cancelled_at
+            if self.current is run and (last is None or time.monotonic() - last >= _BETWEEN_CANCELS):
+                self._cancel_queries(run)
+
+    def interrupt(self, run: Run) -> None:
+        """Raise JobTimeout or JobCancelled in the handler of `run`, once, if it still runs here."""
+        with self._lock:
+            if self.current is not run or run.is_interrupted or self.ident is None:
                 return
-            self._interrupted = run
+            run.is_interrupted = True
             if run.definition.is_async:
                 self._loop.cancel(run)
             else:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self.ident), ctypes.py_object(JobTimeout)
+                    ctypes.c_ulong(self.ident), ctypes.py_object(run.interruption)
                 )
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the thread was given up, since nothing could end its handler."""
+        return self._abandoned
 
     def abandon(self, run: Run) -> bool:
         """Give up on the thread, which ends after its handler; False when that has just ended."""
@@ -74,10 +93,22 @@ class Slot(threading.Thread):
             if self.current is not run:
                 return False
             self._abandoned, self.current = True, None
+            self._cancel_queries(run)
             return True
+
+    def _cancel_queries(self, run: Run) -> None:
+        run.query_cancelled_at = time.monotonic()
+        cancel_queries([*self._connections.values(), *run.connections.values()])
 
     def _take(self, run: Run) -> None:
         run.start()
+        if early := unstarted(run):
+            run.finish(early)
+            self._done(run)
+        else:
+            self._run_handler(run)
+
+    def _run_handler(self, run: Run) -> None:
         outcome: Outcome | None = None
         is_ours: bool | None = None
         while outcome is None or is_ours is None:
@@ -85,7 +116,7 @@ class Slot(threading.Thread):
                 # What the handler puts into context variables (time zone, language) ends with it (F50).
                 outcome = outcome or copy_context().run(self._perform, run)
                 is_ours = self._leave()
-            except JobTimeout as error:
+            except (JobTimeout, JobCancelled) as error:
                 # Raised in this thread when the handler had just ended; it comes once at most.
                 outcome = outcome or failure(run, error)
         if is_ours:
@@ -122,10 +153,16 @@ class Slot(threading.Thread):
 
 def _clean_up_after(run: Run) -> None:
     try:
-        clean_connections(run.row.job_type)
+        if run.query_cancelled_at is not None:
+            # A cancel that comes late must not meet the next job's query.
+            drop_connections()
+        else:
+            clean_connections(run.row.job_type, lambda: reports.fields(run))
     except Exception:
         # A slot must not end by what a handler left behind.
-        logger.exception("Cleaning the connections after %s failed", run.row.job_type)
+        logger.exception(
+            "Cleaning the connections after %s failed", escape(run.row.job_type), extra=reports.fields(run)
+        )
         drop_connections()
 
 

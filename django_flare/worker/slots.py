@@ -10,33 +10,42 @@ from queue import Empty, SimpleQueue
 
 from django_flare.conf import flare_settings
 from django_flare.worker.event_loop import EventLoop
-from django_flare.worker.runs import EndReason, Run, overrun
+from django_flare.worker.runs import Run, overrun
 from django_flare.worker.slot import Notice, Slot
 
 logger = logging.getLogger("django_flare.worker")
 
 _TELL_TO_RAISE = 1.0
-"""Seconds after the deadline at which JobTimeout is raised in the handler."""
+"""Seconds after it was told to end at which an exception is raised in the handler."""
 _TICK = 0.25
 
 
 class Slots:
     """A fixed number of slots and the runs that wait for one."""
 
-    def __init__(self, count: int, using: str, done: Callable[[Run], object]) -> None:
+    def __init__(
+        self,
+        count: int,
+        using: str,
+        done: Callable[[Run], object],
+        overran: Callable[[Run], object] | None = None,
+    ) -> None:
         self._using = using
         self._done = done
+        self._overran = overran
+        self._count = count
+        self._slots: list[Slot] = []
+        self._abandoned: list[Slot] = []
         self._waiting: SimpleQueue[Run | Notice | None] = SimpleQueue()
         self._loop = EventLoop()
-        self._slots = [self._new_slot() for _ in range(count)]
+        self._has_complained = False
         self._stopped = threading.Event()
         # A thread that never waits for the database: the overrunning job may be what locks it.
         self._watchdog = threading.Thread(target=self._watch, name="flare-watchdog", daemon=True)
 
     def start(self) -> None:
         """Start the threads."""
-        for slot in self._slots:
-            slot.start()
+        self._fill()
         self._watchdog.start()
 
     def put(self, run: Run) -> None:
@@ -60,47 +69,79 @@ class Slots:
                 self._waiting.put(item)
         return [item for item in items if isinstance(item, Run)]
 
-    def enforce_timeouts(self, grace: float) -> None:
-        """Escalate against runs past their deadline: token, exception, and then a new slot.
+    def escalate(self, grace: float) -> None:
+        """Make runs end that are past their deadline or asked to stop: token, exception, and then a new slot.
 
-        A handler that does not end within `grace` seconds keeps its thread but loses its slot
-        and, by the outcome that is recorded for it, its fence.
+        With the token, and then every two seconds, a query in progress is cancelled; so those by which a
+        handler cleans up after the exception, a second after the token, have another second. One that
+        does not end within `grace` seconds keeps its thread but loses its slot and, by the outcome
+        that is recorded for it, its fence.
         """
         now = time.monotonic()
-        for number, slot in enumerate(self._slots):
+        for slot in list(self._slots):
             run = slot.current
-            if run is None or run.deadline is None or now < run.deadline:
+            if run is None or run.must_end is None:
                 continue
-            run.tell_to_end(EndReason.TIMEOUT)
-            if now >= run.deadline + _TELL_TO_RAISE:
+            since, reason = run.must_end
+            if now < since:
+                continue
+            run.tell_to_end(reason)
+            if now >= since + _TELL_TO_RAISE:
                 slot.interrupt(run)
-            if now >= run.deadline + grace and slot.abandon(run):
-                run.finish(overrun(run))
-                self._done(run)
-                if run.definition.is_async:
-                    # The handler may hold up the whole loop; the others' coroutines end on the old one.
-                    self._loop.renew()
-                self._slots[number] = self._new_slot()
-                self._slots[number].start()
+            # Again and again: another than at first, for code in C goes on before anything is raised in it.
+            slot.cancel_queries(run)
+            if now >= since + grace and slot.abandon(run):
+                self._give_up(slot, run)
+        self._refill()
+
+    def _give_up(self, slot: Slot, run: Run) -> None:
+        self._slots.remove(slot)
+        self._abandoned = [*(each for each in self._abandoned if each.is_alive()), slot]
+        run.finish(overrun(run))
+        self._done(run)
+        if run.definition.is_async:
+            # The handler may hold up the whole loop; the others' coroutines end on the old one.
+            self._loop.renew(run)
+        if self._overran is not None:
+            self._overran(run)
+
+    def _fill(self) -> None:
+        while len(self._slots) < self._count:
+            slot = Slot(self._waiting, self._loop, self._using, self._done)
+            slot.start()
+            # Only now: one whose thread could not start neither runs nor can be waited for.
+            self._slots.append(slot)
+
+    def _refill(self) -> None:
+        """Put new slots in the place of those given up; what the system has no room for comes later."""
+        try:
+            self._fill()
+        except RuntimeError as error:
+            if not self._has_complained:
+                logger.error("A slot has no thread, trying again and again: %s", error)
+            self._has_complained = True
+        else:
+            self._has_complained = False
 
     def stop(self, seconds: float) -> bool:
         """Let the threads end when they are idle, within `seconds`; tell whether no handler runs any more."""
         self._stopped.set()
         deadline = time.monotonic() + seconds
-        for _ in self._slots:
+        slots = list(self._slots)
+        for _ in slots:
             self._waiting.put(None)
-        for slot in self._slots:
-            slot.join(max(0.0, deadline - time.monotonic()))
+        for slot in slots:
+            # The watchdog may just have given one up, and nobody waits for that.
+            if not slot.is_abandoned:
+                slot.join(max(0.0, deadline - time.monotonic()))
         self._loop.stop()
-        return not any(slot.current for slot in self._slots)
+        left_behind = [slot for slot in [*self._abandoned, *slots] if slot.is_abandoned and slot.is_alive()]
+        return not left_behind and not any(slot.current for slot in slots)
 
     def _watch(self) -> None:
         grace = flare_settings().timeout_grace.total_seconds()
         while not self._stopped.wait(_TICK):
             try:
-                self.enforce_timeouts(grace)
+                self.escalate(grace)
             except Exception:
-                logger.exception("Enforcing timeouts failed")
-
-    def _new_slot(self) -> Slot:
-        return Slot(self._waiting, self._loop, self._using, self._done)
+                logger.exception("Enforcing timeouts and stops failed")

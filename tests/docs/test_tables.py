@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.management import load_command_class
@@ -22,6 +23,11 @@ from django_flare import (
     jobs,
     values,
 )
+from django_flare.api import urls
+from django_flare.api.creation import FIELDS
+from django_flare.api.documentation.generator import HEADERS
+from django_flare.api.documentation.schemas import SCHEMAS
+from django_flare.api.problems import STATUSES
 from django_flare.conf import (
     KEYS,
     MAX_ATTEMPTS_BOUND,
@@ -32,9 +38,17 @@ from django_flare.conf import (
 )
 from django_flare.definitions import Backoff, JobOptions, validate_options
 from django_flare.definitions.decorator import MAX_NAME_LENGTH
+from django_flare.models.api_key import Scope
 from django_flare.states import FINAL, TRANSITIONS, AttemptOutcome, JobState
-from django_flare.status import JobPage
-from django_flare.worker.options import MAX_SLOTS, WorkerOptions, read_options
+from django_flare.status import JobPage, Reason
+from django_flare.worker.options import (
+    LOG_FORMATS,
+    MAX_PORT,
+    MAX_PROCESSES,
+    MAX_SLOTS,
+    WorkerOptions,
+    read_options,
+)
 from tests.docs.pages import README, ROOT, rows, table
 
 
@@ -161,18 +175,26 @@ class TestWorkerOptions:
     def test_the_defaults(self):
         defaults = {option: default for option, (_, default, _, _) in self.ROWS.items()}
         assert defaults["--concurrency"] == str(WorkerOptions.concurrency)
+        assert defaults["--processes"] == str(WorkerOptions.processes)
+        assert (defaults["--max-memory"], WorkerOptions.max_memory) == ("no limit", None)
         assert defaults["--shutdown-timeout"] == f"{WorkerOptions.shutdown_timeout:g}"
         assert (defaults["--queues"], WorkerOptions.queues) == ("all", ())
         assert (defaults["--burst"], WorkerOptions.burst) == ("off", False)
         assert (defaults["--max-jobs"], WorkerOptions.max_jobs) == ("no limit", None)
         assert defaults["--poll-interval"] == defaults["--database"] == "the setting"
+        assert (defaults["--health-port"], WorkerOptions.health_port) == ("none", None)
+        assert defaults["--log-format"] == WorkerOptions.log_format
 
     def test_the_bounds(self):
         takes = {option: text for option, (_, _, text, _) in self.ROWS.items()}
         assert takes["--concurrency"] == f"1 to {MAX_SLOTS}"
+        assert takes["--processes"] == f"0 to {MAX_PROCESSES}"
+        assert takes["--max-memory"].endswith("1M to 1024G")
         assert takes["--poll-interval"] == "seconds, 0.001 to 3600"
         assert takes["--shutdown-timeout"] == "seconds, 0 to 3600"
         assert takes["--max-jobs"] == "1 or more"
+        assert takes["--health-port"] == f"1 to {MAX_PORT}"
+        assert takes["--log-format"] == ", ".join(LOG_FORMATS)
 
     @pytest.mark.parametrize(
         ("name", "good", "bad"),
@@ -181,8 +203,12 @@ class TestWorkerOptions:
             ("poll_interval", ["0.001", "3600"], ["0.0009", "3601", "nan"]),
             ("shutdown_timeout", ["0", "3600"], ["-1", "3601"]),
             ("max_jobs", ["1", "1000000"], ["0", "1.5"]),
+            ("processes", ["0", "64"], ["-1", "65"]),
+            ("max_memory", ["1M", "1024G", "512"], ["0", "1025G", "x"]),
             ("database", ["default"], ["elsewhere"]),
             ("queues", ["a", "a, b"], ["a b", "a,,b"]),
+            ("health_port", ["1", "65535"], ["0", "65536", "x"]),
+            ("log_format", ["text", "json"], ["xml", ""]),
         ],
     )
     def test_the_bounds_hold(self, name, good, bad):
@@ -241,6 +267,50 @@ class TestErrors:
             assert bases == {also} - {"–"}
 
 
+class TestHttpApi:
+    ADDRESSES = table("reference/http-api", "Addresses")
+    CODES = table("reference/http-api", "Codes")
+
+    def routes(self):
+        for each in urls.urlpatterns[:-1]:
+            address = re.sub(r"<str:(\w+)>", r"{\1}", str(each.pattern))
+            for method, action in each.callback.actions.items():
+                if method != "head":
+                    yield method.upper(), address, each.callback.cls.needs.get(action)
+
+    def test_all_addresses_and_what_they_take(self):
+        written = {
+            (method, address): (scope, permission) for method, address, scope, permission, _ in self.ADDRESSES
+        }
+        assert written == {
+            (method, address): ("none", "none") if need is None else (need.scope.value, need.permission)
+            for method, address, need in self.routes()
+        }
+
+    def test_all_codes_and_their_statuses(self):
+        assert [(code, int(status)) for code, status, *_ in self.CODES] == list(STATUSES.items())
+        assert all(cause and remedy for *_, cause, remedy in self.CODES)
+
+    def test_the_fields_of_a_summary(self):
+        written = {
+            name
+            for names, _ in table("reference/http-api", "Fields of a summary")
+            for name in names.split(", ")
+        }
+        assert written == set(SCHEMAS["Summary"]["properties"])
+
+    def test_the_headers(self):
+        written = {name for names, _ in table("reference/http-api", "Headers") for name in names.split(", ")}
+        assert written == {*HEADERS, "Authorization", "Idempotency-Key", "If-None-Match"} - {
+            "Location",
+            "WWW-Authenticate",
+        }
+
+    def test_the_create_body(self):
+        text = (ROOT / "docs/reference/http-api.rst").read_text()
+        assert [name for name in FIELDS if f"``{name}``" not in text] == []
+
+
 class TestOthers:
     def test_the_fields_of_a_status(self):
         now = timezone.now()
@@ -261,6 +331,13 @@ class TestOthers:
         for each in dataclasses.fields(JobPage):
             assert f"``{each.name}``" in text
 
+    def test_the_codes_of_an_explanation_in_order(self):
+        written = [code for code, *_ in table("reference/status", "Codes of an explanation")]
+        assert written == list(Reason)
+
+    def test_the_scopes_of_a_key_in_order(self):
+        assert [scope for scope, _ in table("how-to/api-keys", "Scopes")] == list(Scope)
+
     def test_what_a_context_holds(self):
         written = {name for name, _ in table("reference/context", "Attributes")}
         assert written == {
@@ -275,7 +352,8 @@ class TestOthers:
         assert written == public - fields
 
     def test_the_checks(self):
-        spelled = set(re.findall(r"django_flare\.[EW]\d{3}", inspect.getsource(checks)))
+        sources = [path.read_text() for path in Path(checks.__file__).parent.glob("*.py")]
+        spelled = set(re.findall(r"django_flare\.[EWI]\d{3}", "".join(sources)))
         assert {each for each, *_ in table("reference/checks", "Checks")} == spelled
 
     def test_the_verbs_and_their_parameters(self):

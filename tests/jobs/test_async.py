@@ -26,10 +26,14 @@ def test_the_verbs_are_those_of_the_specification():
         "discard",
         "enqueue",
         "enqueue_many",
+        "explain",
         "get_status",
         "list_jobs",
+        "pause_queue",
+        "resume_queue",
         "retry",
         "schedule",
+        "stop",
     } <= set(VERBS)
 
 
@@ -57,6 +61,10 @@ def test_the_twins_do_what_the_verbs_do(clock):
 
     first, child = async_to_sync(story)()
     driver = Driver()
+    running = make_job()
+    assert async_to_sync(jobs.astop)(running) is False
+    driver.start(running)
+    assert async_to_sync(jobs.astop)(running) is True
     driver.fail(first)
     assert async_to_sync(jobs.adiscard)(first) is True
     assert states(first, child) == [JobState.DEAD_LETTER, JobState.CANCELLED]

@@ -14,7 +14,7 @@ from tests.testapp.jobs import Colour, Line, Order, SendWelcome, configured, pla
 pytestmark = pytest.mark.django_db
 
 PENDING, SCHEDULED, PROCESSING, SUCCEEDED, FAILED, CANCELLED, DEAD_LETTER = JobState
-CONTROLS = [jobs.cancel, jobs.retry, jobs.discard]
+CONTROLS = [jobs.cancel, jobs.retry, jobs.discard, jobs.stop]
 
 
 def test_an_id_is_an_opaque_string_of_at_most_64_characters():

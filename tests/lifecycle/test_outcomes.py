@@ -1,6 +1,6 @@
 """What becomes of a run that ended: the pure decision (spec, sections 2, 3 and 6; F45, F46)."""
 
-from datetime import UTC, datetime
+import json
 
 import pytest
 
@@ -8,28 +8,30 @@ from django_flare import Backoff, JobState
 from django_flare.lifecycle.failures import describe
 from django_flare.lifecycle.outcomes import Outcome, decide
 from django_flare.states import AttemptOutcome, Event
-from django_flare.store.ids import new_id
 from django_flare.store.runs import RunRow
 
-STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
 
-ENDINGS = [Event.SUCCEED, Event.FAIL, Event.EXHAUST, Event.LOSE, Event.RELEASE, Event.SNOOZE]
+ENDINGS = [
+    Event.SUCCEED,
+    Event.FAIL,
+    Event.EXHAUST,
+    Event.LOSE,
+    Event.RELEASE,
+    Event.SNOOZE,
+    Event.STOPPED,
+]
 
 
 def run(**facts):
     usual = {
         "id": 7,
-        "public_id": new_id(),
-        "state": JobState.PROCESSING,
         "fence": 4,
         "attempt": 1,
         "max_attempts": 3,
         "losses": 0,
         "stop_requested": False,
         "backoff": None,
-        "worker_id": "wrk_1",
-        "started_at": STARTED,
     }
     return RunRow(**{**usual, **facts})
 
@@ -68,14 +70,15 @@ def test_the_settings_backoff_is_the_default(settings):
 def test_the_jobs_own_backoff_comes_before_that_of_the_settings():
     stored = Backoff(base=1, cap=3, jitter=0).as_json()
     delays = [
-        ended(Event.FAIL, run(attempt=n, max_attempts=9, backoff=stored)).write.delay for n in (1, 2, 3)
+        ended(Event.FAIL, run(attempt=n, max_attempts=9, backoff=json.dumps(stored))).write.delay
+        for n in (1, 2, 3)
     ]
     assert delays == [1 * SECOND, 2 * SECOND, 3 * SECOND]
 
 
 def test_an_attempt_beyond_all_floats_has_a_delay():
     stored = Backoff(base=10, cap=100, jitter=0).as_json()
-    write = ended(Event.FAIL, run(attempt=100_000, max_attempts=100_001, backoff=stored)).write
+    write = ended(Event.FAIL, run(attempt=100_000, max_attempts=100_001, backoff=json.dumps(stored))).write
     assert write.delay == 100 * SECOND
 
 
@@ -91,7 +94,7 @@ def test_a_retry_at_once_is_a_delay_too():
 @pytest.mark.parametrize("attempt", [3, 4])
 def test_used_up_attempts_are_the_dead_letter_whatever_delay_was_asked_for(delay, attempt):
     write = ended(Event.FAIL, run(attempt=attempt), delay=delay).write
-    assert (write.state, write.delay, write.attempt) == (JobState.DEAD_LETTER, None, attempt)
+    assert (write.state, write.delay, write.attempt) == (JobState.DEAD_LETTER, None, None)
     assert write.error_message == "ValueError: boom"
 
 
@@ -105,7 +108,7 @@ def test_success_clears_the_error_and_completes_the_progress():
     decision = ended(Event.SUCCEED, result='{"a":1}', progress=0.4)
     write = decision.write
     assert (write.state, write.progress, write.error_message) == (JobState.SUCCEEDED, 1.0, "")
-    assert (write.result, write.attempt, decision.attempt) == ('{"a":1}', 1, None)
+    assert (write.result, write.attempt, decision.attempt) == ('{"a":1}', None, None)
 
 
 @pytest.mark.parametrize("losses", [0, 1])
@@ -128,7 +131,7 @@ def test_the_third_loss_or_the_first_of_a_single_attempt_is_the_dead_letter(fact
 def test_a_release_gives_the_attempt_back_and_keeps_run_at():
     decision = ended(Event.RELEASE, run(attempt=3))
     write = decision.write
-    assert (write.state, write.attempt, write.delay, write.losses) == (JobState.PENDING, 2, None, 0)
+    assert (write.state, write.attempt, write.delay, write.losses) == (JobState.PENDING, 2, None, None)
     assert decision.attempt is None
 
 
@@ -144,17 +147,30 @@ def test_a_snooze_gives_the_attempt_back_and_waits():
 def test_whoever_was_asked_to_stop_ends_cancelled(event, facts):
     write = ended(event, run(stop_requested=True, **facts), delay=5.0).write
     assert (write.state, write.error_message, write.delay) == (JobState.CANCELLED, "stopped", None)
-    assert write.ended == 1
+
+
+def test_who_leaves_because_of_the_stop_has_used_an_attempt_but_not_failed():
+    decision = ended(Event.STOPPED, run(stop_requested=True, attempt=2))
+    assert (decision.write.attempt, decision.attempt) == (None, None)  # the counted attempt stays
+
+
+@pytest.mark.parametrize(
+    ("event", "outcome"),
+    [
+        (Event.FAIL, AttemptOutcome.FAILED),
+        (Event.EXHAUST, AttemptOutcome.FAILED),
+        (Event.LOSE, AttemptOutcome.LOST),
+        (Event.RELEASE, None),
+        (Event.SNOOZE, None),
+    ],
+)
+def test_a_stopped_run_is_recorded_like_any_other(event, outcome):
+    record = ended(event, run(stop_requested=True), delay=1.0).attempt
+    assert (record and record.outcome) == outcome
 
 
 def test_a_normal_return_after_a_stop_request_is_a_success():
     assert ended(Event.SUCCEED, run(stop_requested=True)).write.state is JobState.SUCCEEDED
-
-
-@pytest.mark.parametrize("event", ENDINGS)
-def test_the_row_tells_whether_the_run_ended_the_job_for_now(event):
-    write = ended(event, delay=1.0).write
-    assert write.ended == int(write.state not in (JobState.PENDING, JobState.SCHEDULED))
 
 
 @pytest.mark.parametrize("event", ENDINGS)
@@ -163,10 +179,10 @@ def test_every_write_names_the_run_that_it_belongs_to(event):
     assert (write.id, write.fence) == (7, 4)
 
 
-def test_a_failure_is_recorded_with_all_that_is_known_of_the_run():
+def test_a_failure_is_recorded_under_the_runs_number_and_fence():
     record = ended(Event.FAIL, run(attempt=2)).attempt
-    assert (record.job, record.number, record.fence, record.worker_id) == (7, 2, 4, "wrk_1")
-    assert (record.started_at, record.outcome) == (STARTED, AttemptOutcome.FAILED)
+    assert (record.job, record.number, record.fence) == (7, 2, 4)
+    assert record.outcome is AttemptOutcome.FAILED
     assert (record.error_class, record.error_message) == ("builtins.ValueError", "boom")
 
 
@@ -178,4 +194,4 @@ def test_a_timeout_is_recorded_as_one():
 def test_losses_are_kept_by_every_other_ending():
     for event in ENDINGS:
         if event is not Event.LOSE:
-            assert ended(event, run(losses=2), delay=1.0).write.losses == 2
+            assert ended(event, run(losses=2), delay=1.0).write.losses is None

@@ -7,10 +7,13 @@ import pytest
 from django.db import IntegrityError
 
 from django_flare import JobState, jobs
+from django_flare.definitions import registry
 from django_flare.lifecycle import finish, recovery
+from django_flare.lifecycle.claim import ClaimRequest, take_turn
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Worker
 from django_flare.states import AttemptOutcome, Event
+from django_flare.store.clock import parse_time
 from tests.support import USING, Driver, columns, force, make_job, row, state, states
 from tests.testapp.jobs import once
 
@@ -117,7 +120,7 @@ def test_a_claim_tells_all_that_a_run_needs(driver, clock):
         {"k": "v"},
         timedelta(seconds=90),
     )
-    assert (run.created_at, run.parent_count) == (clock.now, 0)
+    assert (parse_time(run.created_at, "default"), run.parent_count) == (clock.now, 0)
 
 
 def test_a_beat_proves_the_worker_alive(driver, clock):
@@ -131,7 +134,7 @@ def test_a_beat_proves_the_worker_alive(driver, clock):
 def test_a_beat_tells_what_is_held_and_what_should_stop(driver):
     kept, stopped = make_job(), make_job()
     runs = [driver.start(job) for job in (kept, stopped)]
-    force(stopped, stop_requested=True)
+    assert jobs.stop(stopped)
     found = beat(driver, running=2)
     assert found.held == {runs[0].id: (runs[0].fence, False), runs[1].id: (runs[1].fence, True)}
     assert Worker.objects.get().running == 2
@@ -339,3 +342,152 @@ def test_a_clean_stop_with_many_runs_burns_no_attempt(driver, clock):
     recover()
     assert not jobs.list_jobs(state=[DEAD_LETTER, PROCESSING]).jobs
     assert not Attempt.objects.exists()
+
+
+# A worker whose process is known to have ended
+
+
+def recover_worker(driver, event=Event.LOSE):
+    return recovery.recover_worker(driver.worker_id, event, USING)
+
+
+def test_a_worker_that_died_loses_its_runs_before_the_lease(driver, other):
+    """F45: no other's."""
+    jobs_lost, kept = [make_job(), make_job()], make_job()
+    for job in jobs_lost:
+        driver.start(job)
+    other.start(kept)
+    assert recover_worker(driver) == 2
+    for job in jobs_lost:
+        assert (state(job), row(job).attempt, row(job).losses) == (PENDING, 0, 1)
+        assert Attempt.objects.get(job__public_id=job).outcome == AttemptOutcome.LOST
+    assert state(kept) is PROCESSING
+    assert registered() == {"wrk_other"}
+
+
+def test_a_worker_that_was_ended_on_purpose_releases_its_runs(driver):
+    job = make_job()
+    driver.start(job)
+    assert recover_worker(driver, Event.RELEASE) == 1
+    assert (state(job), row(job).attempt, row(job).losses) == (PENDING, 0, 0)
+    assert not Attempt.objects.exists()
+    assert registered() == set()
+
+
+def test_a_worker_that_was_recovered_by_others_holds_nothing(driver, clock):
+    job = make_job()
+    driver.start(job)
+    clock.advance(31)
+    assert recover() == 1
+    assert recover_worker(driver) == 0
+    assert row(job).losses == 1
+
+
+def test_the_late_outcome_of_a_recovered_run_is_refused(driver):
+    """F02: its fence is outdated."""
+    job = make_job()
+    run = driver.start(job)
+    recover_worker(driver)
+    applied = finish.apply([Outcome(id=run.id, fence=run.fence, event=Event.SUCCEED)], USING)
+    assert [each.id for each in applied.refused] == [run.id]
+    assert state(job) is PENDING
+
+
+def test_more_runs_than_one_transaction_takes_back_are_taken_back_in_turns(driver):
+    jobs.enqueue_many(once, [{}] * 600, queue="many", max_attempts=3)
+    driver.claim("many", limit=600)
+    assert recover_worker(driver) is None
+    assert registered() == {"wrk_first"}
+    assert recover_worker(driver) == 100
+    assert registered() == set()
+    assert not jobs.list_jobs(queue="many", state=PROCESSING).jobs
+
+
+# Who waits at the head of a queue
+
+
+def turn(driver, *, is_idle, limit=3, queues=("q",), **more):
+    request = ClaimRequest(
+        driver.worker_id, queues, registry.names(), limit=limit, free_slots=limit, is_idle=is_idle, **more
+    )
+    return take_turn([], request, USING)
+
+
+def public_ids(turn):
+    return [str(claimed.public_id) for claimed in turn.claimed]
+
+
+def test_a_busy_worker_learns_that_a_suspect_keeps_waiting(driver):
+    """F45: it may take the jobs behind it, and under a steady load there is always one."""
+    suspect, behind = make_job(queue="q", priority=1), [make_job(queue="q") for _ in range(4)]
+    force(suspect, losses=1)
+    busy = turn(driver, is_idle=False)
+    assert (public_ids(busy), busy.keeps_waiting) == (behind[:2], True)
+    idle = turn(driver, is_idle=True)
+    assert (public_ids(idle), idle.keeps_waiting) == ([suspect], False)
+
+
+def test_room_that_was_made_is_for_a_suspect_of_any_queue(driver):
+    """F45: there may always be something in a queue that is preferred."""
+    suspect = make_job(queue="late")
+    force(suspect, losses=1)
+    preferred = make_job(queue="first")
+    found = turn(driver, is_idle=True, queues=("first", "late"), seeks_suspect=True)
+    assert (public_ids(found), found.has_more) == ([suspect], True)
+    assert public_ids(turn(driver, is_idle=True, queues=("first", "late"), seeks_suspect=True)) == [preferred]
+
+
+def test_a_suspect_that_is_not_at_the_head_waits_for_its_place(driver):
+    first = make_job(queue="q", priority=1)
+    suspect = make_job(queue="q")
+    force(suspect, losses=1)
+    found = turn(driver, is_idle=False)
+    assert (public_ids(found), found.keeps_waiting) == ([first], False)
+    assert turn(driver, is_idle=False).keeps_waiting
+
+
+class TestAskedToStop:
+    """Whoever ends a run that was asked to stop, but by its return, cancels the job and what waits for it."""
+
+    @pytest.fixture
+    def family(self, driver):
+        parent = make_job()
+        children = [make_job(parents=parent)]
+        driver.start(parent)
+        assert jobs.stop(parent)
+        # It is still processing, so others may come to wait for it.
+        children.append(make_job(parents=parent))
+        grandchild = make_job(parents=children[1])
+        assert states(*children, grandchild) == [SCHEDULED] * 3
+        return parent, *children, grandchild
+
+    def resign(self, driver, clock):
+        assert recovery.resign(driver.worker_id, USING)
+
+    def vanish(self, driver, clock):
+        clock.advance(31)
+        assert recover() == 1
+
+    def be_forgotten(self, driver, clock):
+        Worker.objects.filter(pk=driver.worker_id).delete()
+        assert recover() == 1
+
+    @pytest.mark.parametrize("end", [resign, vanish, be_forgotten], ids=lambda each: each.__name__)
+    def test_the_end_of_its_worker_cancels_it_with_cascade(self, end, family, driver, clock):
+        parent, *descendants = family
+        end(self, driver, clock)
+        assert states(*family) == [CANCELLED] * 4
+        assert (row(parent).error_message, row(parent).cancelled_by) == ("stopped", None)
+        assert {str(row(each).cancelled_by) for each in descendants} == {parent}
+
+    def test_its_return_makes_them_claimable(self, family, driver):
+        driver.succeed(family[0])
+        assert states(*family) == [SUCCEEDED, PENDING, PENDING, SCHEDULED]
+
+    def test_the_third_loss_is_no_dead_letter(self, driver, clock):
+        job = make_job()
+        driver.start(job)
+        force(job, losses=2)
+        assert jobs.stop(job)
+        self.vanish(driver, clock)
+        assert (state(job), row(job).error_message) == (CANCELLED, "stopped")

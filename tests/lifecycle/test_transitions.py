@@ -97,10 +97,6 @@ RUN_EVENTS = {
 
 def end_run(event, job):
     fields = row(job)
-    if event is Event.STOPPED:
-        if fields.state == PROCESSING:
-            force(job, stop_requested=True)
-        event = Event.FAIL
     facts = {Event.SNOOZE: {"delay": 60.0}, Event.FAIL: {"failure": describe(ValueError("boom"))}}
     finish.apply([Outcome(id=fields.pk, fence=fields.fence, event=event, **facts.get(event, {}))], USING)
 
@@ -163,12 +159,29 @@ def test_any_other_event_leaves_the_row_alone(event, source, job_in, parent, dri
     assert Attempt.objects.count() == attempts
 
 
-@pytest.mark.parametrize("verb", [jobs.cancel, jobs.discard, jobs.retry])
+VERBS = {
+    jobs.cancel: Event.CANCEL,
+    jobs.discard: Event.DISCARD,
+    jobs.retry: Event.RETRY,
+    jobs.stop: Event.STOPPED,
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("source", JobState)
 def test_a_verb_tells_whether_the_state_allowed_it(verb, source, job_in):
     job = job_in(source)
     before = state(job)
-    assert verb(job) is (before in SPECIFIED[Event(verb.__name__)][0])
+    assert verb(job) is (before in SPECIFIED[VERBS[verb]][0])
+
+
+@pytest.mark.parametrize("source", JobState)
+def test_a_stop_changes_no_state_and_nothing_but_its_mark(source, job_in):
+    job = job_in(source)
+    before = columns(job)
+    for _ in range(2):
+        jobs.stop(job)
+        assert columns(job) == {**before, "stop_requested": source is PROCESSING}
 
 
 CLEARED = {
@@ -396,7 +409,7 @@ def test_a_second_retry_finds_nothing_to_do(driver):
     assert row(job).max_attempts == 2
 
 
-@pytest.mark.parametrize("step", ["fail", "discard", "snooze", "release", "lose"])
+@pytest.mark.parametrize("step", ["fail", "discard", "snooze", "release", "lose", "leave"])
 def test_a_run_that_was_asked_to_stop_ends_cancelled(step, driver):
     job = make_job()
     child = make_job(parents=job)

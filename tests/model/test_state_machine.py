@@ -59,6 +59,7 @@ class Model:
         self.claims = 0
         self.attempts = defaultdict(int)
         self.free_causes = {}
+        self.is_paused = False
 
     def add(self, name, *, run_at=None, parents=(), max_attempts=3, priority=0):
         self.jobs[name] = {
@@ -72,6 +73,7 @@ class Model:
             "losses": 0,
             "cancelled_by": None,
             "worker": None,
+            "stop": False,
         }
         self.settle([name])
 
@@ -121,7 +123,7 @@ class Model:
         return [name for name, job in self.jobs.items() if job["state"] in states]
 
     def claim(self, worker, limit):
-        if worker not in self.workers:
+        if worker not in self.workers or self.is_paused:
             return []
         ordered = sorted(
             self.in_state(PENDING), key=lambda name: (-self.jobs[name]["priority"], self.jobs[name]["run_at"])
@@ -135,6 +137,14 @@ class Model:
 
     def decide(self, name, event, delay):
         """Write what became of one run, without its consequences."""
+        job = self.jobs[name]
+        run_at, stop, job["stop"] = job["run_at"], job["stop"], False
+        self._decide(name, event, delay)
+        if (stop and event is not Event.SUCCEED) or event is Event.STOPPED:
+            # What was given back stays given back, what was recorded stays recorded.
+            job.update(state=CANCELLED, run_at=run_at)
+
+    def _decide(self, name, event, delay):
         job = self.jobs[name]
         used_up = job["attempt"] >= job["max_attempts"]
         if event is Event.SUCCEED:
@@ -174,6 +184,19 @@ class Model:
             if self.jobs[name]["run_at"] <= self.now
             and all(self.jobs[parent]["state"] is SUCCEEDED for parent in self.jobs[name]["parents"])
         ]
+
+    def explain(self, name):
+        """Return the codes that may explain why the job is not running."""
+        job = self.jobs[name]
+        if job["state"] in {SUCCEEDED, *BROKEN}:
+            return {"final"}
+        if job["state"] is PROCESSING:
+            return {"running"}
+        if any(self.jobs[parent]["state"] is not SUCCEEDED for parent in job["parents"]):
+            return {"waiting_for_parents"}
+        if job["state"] is not PENDING and job["run_at"] > self.now:
+            return {"retry_at" if job["state"] is FAILED else "scheduled_until"}
+        return {"queue_paused"} if self.is_paused else {"claimable", "workers_busy"}
 
     def retry(self, name, revive):
         job = self.jobs[name]
@@ -224,7 +247,7 @@ class JobHistories(RuleBasedStateMachine):
             pid=1,
             version="0",
             queues=[],
-            job_types=[],
+            job_types=[TYPE],
             slots=1,
             running=0,
         )
@@ -303,7 +326,15 @@ class JobHistories(RuleBasedStateMachine):
             st.tuples(
                 st.integers(0, 30),
                 st.sampled_from(
-                    [Event.SUCCEED, Event.SUCCEED, Event.FAIL, Event.EXHAUST, Event.SNOOZE, Event.RELEASE]
+                    [
+                        Event.SUCCEED,
+                        Event.SUCCEED,
+                        Event.FAIL,
+                        Event.EXHAUST,
+                        Event.SNOOZE,
+                        Event.RELEASE,
+                        Event.STOPPED,
+                    ]
                 ),
                 st.integers(0, 40),
             ),
@@ -322,7 +353,7 @@ class JobHistories(RuleBasedStateMachine):
         self.model.flush(list(chosen.values()))
         assert (len(applied.states), applied.busy, applied.refused) == (len(chosen), [], [])
 
-    @precondition(lambda self: self.model.in_state(PENDING))
+    @precondition(lambda self: self.model.in_state(PENDING) and not self.model.is_paused)
     @rule(
         worker=st.integers(0, 9),
         event=st.sampled_from(
@@ -428,6 +459,28 @@ class JobHistories(RuleBasedStateMachine):
         name = self.pick(index, list(self.model.jobs) if any_state or not candidates else candidates)
         assert jobs.retry(name, revive=revive) is self.model.retry(name, revive)
 
+    @rule(pause=st.sampled_from([True, False, False]))
+    def pause_or_resume(self, pause):
+        change = jobs.pause_queue if pause else jobs.resume_queue
+        assert change("default") is (pause is not self.model.is_paused)
+        self.model.is_paused = pause
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(index=st.integers(0, 30))
+    def explain(self, index):
+        name = self.pick(index, list(self.model.jobs))
+        assert jobs.explain(name).code in self.model.explain(name)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(index=st.integers(0, 30), any_state=st.booleans())
+    def stop(self, index, any_state):
+        running = self.model.in_state(PROCESSING)
+        name = self.pick(index, list(self.model.jobs) if any_state or not running else running)
+        allowed = self.model.jobs[name]["state"] is PROCESSING
+        assert jobs.stop(name) is allowed
+        if allowed:
+            self.model.jobs[name]["stop"] = True
+
     @rule()
     def repair_finds_nothing(self):
         assert housekeeping.repair_children(USING) == 0
@@ -452,6 +505,7 @@ class JobHistories(RuleBasedStateMachine):
                 "fence": row["fence"],
                 "losses": row["losses"],
                 "cancelled_by": row["cancelled_by"] and str(row["cancelled_by"]),
+                "stop": row["stop_requested"],
             }
             assert found == {field: job[field] for field in found}, name
         self._changes_are_allowed(rows)
@@ -482,6 +536,8 @@ class JobHistories(RuleBasedStateMachine):
                 assert row["open_parents"] == sum(parent is not SUCCEEDED for parent in parents), name
             if state in (PENDING, SCHEDULED):
                 assert (row["started_at"], row["worker_id"], row["progress"]) == (None, "", None), name
+            was_run = state == CANCELLED and row["started_at"] is not None
+            assert not was_run or row["error_message"] == "stopped", name
             assert (row["completed_at"] is None) == (state in (PENDING, SCHEDULED, PROCESSING)), name
             assert (row["first_started_at"] is None) == (row["fence"] == 0), name
             if state == PROCESSING:
@@ -506,7 +562,15 @@ class JobHistories(RuleBasedStateMachine):
 
 
 def finish_events():
-    return (Event.SUCCEED, Event.FAIL, Event.EXHAUST, Event.SNOOZE, Event.RELEASE, Event.LOSE)
+    return (
+        Event.SUCCEED,
+        Event.FAIL,
+        Event.EXHAUST,
+        Event.SNOOZE,
+        Event.RELEASE,
+        Event.LOSE,
+        Event.STOPPED,
+    )
 
 
 @pytest.mark.timeout(0)

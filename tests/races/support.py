@@ -359,6 +359,10 @@ def released(claimed):
     return Outcome(id=claimed.id, fence=claimed.fence, event=Event.RELEASE)
 
 
+def left(claimed):
+    return Outcome(id=claimed.id, fence=claimed.fence, event=Event.STOPPED)
+
+
 def apply(*outcomes):
     return finish.apply(outcomes, USING)
 

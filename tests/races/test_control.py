@@ -17,14 +17,21 @@ from django_flare.states import Event
 from tests.races.support import (
     USING,
     apply,
+    apply_until_recorded,
     assert_graph_is_settled,
     claim,
     claim_one,
+    discarded,
     failed,
+    history,
     is_serial,
+    left,
+    let_vanish,
     once,
     own_transaction,
+    recover,
     register,
+    released,
     request,
     row,
     state,
@@ -112,6 +119,123 @@ class TestCancelAndClaim:
         for job in Job.objects.all():
             was_claimed = str(job.public_id) in claimed
             assert (job.state, job.fence) == (("processing", 1) if was_claimed else ("cancelled", 0))
+
+
+class TestStopAndTheEndOfTheRun:
+    """F01, F16: whichever commits first decides, and the other is told."""
+
+    @pytest.fixture
+    def running(self):
+        job_id = jobs.enqueue(work)
+        child = jobs.continue_with(job_id, work)
+        return job_id, child, claim_one(job_id)
+
+    @pytest.mark.parametrize("end", [succeeded, failed, discarded, released, left])
+    def test_a_stop_that_is_not_committed_holds_up_no_worker_and_counts(self, stage, running, end):
+        job_id, child, claimed = running
+
+        def stop_slowly():
+            with own_transaction():
+                done = jobs.stop(job_id)
+                stop_here()
+            return done
+
+        stopper = stage.start(stop_slowly, pause_at="test.here")
+        ending = stage.start(partial(apply_until_recorded, end(claimed)))
+        assert ending.ends_or_blocks() == ("blocked" if is_serial() else "busy")
+        stopper.go_on()
+        assert stopper.result() is True
+        ending.result()
+        if end is succeeded:
+            assert (state(job_id), state(child)) == (JobState.SUCCEEDED, JobState.PENDING)
+        else:
+            assert (state(job_id), row(job_id).error_message) == (JobState.CANCELLED, "stopped")
+            assert (state(child), str(row(child).cancelled_by)) == (JobState.CANCELLED, job_id)
+        assert row(job_id).stop_requested is False
+        assert_graph_is_settled()
+
+    @pytest.mark.parametrize("place", [None, "control.after_read"])
+    @pytest.mark.parametrize("end", [succeeded, failed, discarded, released])
+    def test_a_stop_waits_for_an_end_that_is_not_committed_and_is_refused(self, stage, running, end, place):
+        """Also when it had read the running row before; nobody is left with a mark that means nothing."""
+        job_id, _, claimed = running
+        stopper = stage.start(partial(jobs.stop, job_id), pause_at=place) if place else None
+        ending = stage.start(
+            partial(apply_until_recorded, end(claimed)),
+            pause_at=() if is_serial() and place else "finish.before_write",
+        )
+        if stopper is None:
+            stopper = stage.start(partial(jobs.stop, job_id))
+        else:
+            stopper.go_on()
+        stopper.ends_or_blocks()
+        ending.free()
+        ending.result()
+        if is_serial() and place:  # the stop had the lock
+            assert stopper.result() is True
+            assert state(job_id) == (JobState.SUCCEEDED if end is succeeded else JobState.CANCELLED)
+        else:
+            assert stopper.result() is False
+            expected = {
+                succeeded: "succeeded",
+                failed: "failed",
+                discarded: "dead_letter",
+                released: "pending",
+            }
+            assert state(job_id) == expected[end]
+        assert row(job_id).stop_requested is False
+        assert_graph_is_settled()
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_a_stop_and_the_loss_of_the_worker(self, stage, running, is_first):
+        job_id, child, _ = running
+        let_vanish("wrk_a")
+        if is_first:
+            assert jobs.stop(job_id) is True
+            assert recover() == 1
+        else:
+            recovery = stage.start(recover, pause_at="finish.before_write")
+            stopper = stage.start(partial(jobs.stop, job_id))
+            assert stopper.ends_or_blocks() == "blocked"
+            recovery.go_on()
+            assert (recovery.result(), stopper.result()) == (1, False)
+        assert history(job_id) == [(1, "lost")]
+        expected = [JobState.CANCELLED] * 2 if is_first else [JobState.PENDING, JobState.SCHEDULED]
+        assert [state(job_id), state(child)] == expected
+        assert row(job_id).stop_requested is False
+
+    def test_many_stops_of_one_run_are_all_told_that_it_runs(self, stage, running):
+        job_id, _, claimed = running
+        assert stage.together([partial(jobs.stop, job_id)] * 6) == [True] * 6
+        apply(failed(claimed))
+        assert state(job_id) == JobState.CANCELLED
+        assert stage.together([partial(jobs.stop, job_id)] * 3) == [False] * 3
+
+    def test_stops_and_cancels_of_a_running_job(self, stage, running):
+        job_id, *_ = running
+        answers = stage.together([partial(jobs.stop, job_id), partial(jobs.cancel, job_id)] * 3)
+        assert answers == [True, False] * 3
+
+    def test_of_300_jobs_each_is_stopped_or_had_ended(self, stage):
+        ids = jobs.enqueue_many(work, [{"n": n} for n in range(300)])
+        claimed = claim(limit=300)
+        draw = random.Random(1)
+        shuffled = draw.sample(ids, len(ids))
+
+        def stop(mine):
+            return {job_id: jobs.stop(job_id) for job_id in mine}
+
+        def end_all():
+            for start in range(0, 300, 7):
+                apply_until_recorded(*[failed(each) for each in claimed[start : start + 7]])
+
+        first, second, _ = stage.together(
+            [partial(stop, shuffled[::2]), partial(stop, shuffled[1::2]), end_all]
+        )
+        answers = {**first, **second}
+        for job in Job.objects.all():
+            asked = answers[str(job.public_id)]
+            assert (job.state, job.stop_requested) == ("cancelled" if asked else "failed", False)
 
 
 class TestRetries:

@@ -12,12 +12,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_flare import JobState, jobs
+from django_flare.jobs.overview import read_overview
 from django_flare.lifecycle import housekeeping, recovery
-from django_flare.models import Attempt, Continuation, Job, Worker
-from django_flare.store import claim, control, keys, links, rows, workers
+from django_flare.models import Attempt, Continuation, Job, Queue, Worker
+from django_flare.store import claim, control, keys, links, overview, rows, workers
 from tests.support import USING, Driver
 from tests.testapp.jobs import plain
 
+CAP = 50
 QUEUES = [f"queue{number}" for number in range(10)]
 
 
@@ -77,11 +79,15 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("_filled")]
 
 def explained(work, containing="django_flare_job"):
     """Return the plans of the statements of `work` on the table named."""
+    plans = plans_of(work, containing)
+    assert plans
+    return plans
+
+
+def plans_of(work, containing="django_flare_job"):
     with CaptureQueriesContext(connection) as captured:
         work()
-    statements = [query["sql"] for query in captured.captured_queries if containing in query["sql"]]
-    assert statements
-    return [plan(statement) for statement in statements]
+    return [plan(query["sql"]) for query in captured.captured_queries if containing in query["sql"]]
 
 
 def plan(statement):
@@ -99,6 +105,10 @@ def plan(statement):
 EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN (FORMAT JSON) ", "mysql": "EXPLAIN "}
 
 
+SMALL = {Worker._meta.db_table, Queue._meta.db_table}
+"""Tables of a few rows, which are read whole."""
+
+
 def scans_everything(text):
     """Tell whether the plan reads the whole table of jobs."""
     if connection.vendor == "sqlite":
@@ -108,7 +118,7 @@ def scans_everything(text):
         )
     if connection.vendor == "postgresql":
         return any(
-            node.get("Node Type") == "Seq Scan" and node["Relation Name"] != Worker._meta.db_table
+            node.get("Node Type") == "Seq Scan" and node["Relation Name"] not in SMALL
             for node in nodes(json.loads(text)[0]["Plan"])
         )
     return any(
@@ -129,9 +139,7 @@ def assert_uses(index, plans):
 
 
 def test_the_probe_of_a_claim():
-    plans = explained(
-        lambda: claim.lock_claimable("queue3", ["tests.testapp.jobs.plain"], 10, "wrk_plans", USING)
-    )
+    plans = explained(lambda: claim.lock_claimable("queue3", 10, "wrk_plans", USING))
     assert_uses("flare_job_claimable", plans)
     assert "Sort" not in plans[0]
     assert "TEMP B-TREE" not in plans[0]
@@ -139,8 +147,36 @@ def test_the_probe_of_a_claim():
 
 
 def test_the_probe_of_an_empty_queue():
-    plans = explained(lambda: claim.lock_claimable("empty", ["x"], 10, "wrk_plans", USING))
+    plans = explained(lambda: claim.lock_claimable("empty", 10, "wrk_plans", USING))
     assert_uses("flare_job_claimable", plans)
+
+
+def test_the_probe_of_one_type():
+    types = ["tests.testapp.jobs.plain"]
+    plans = explained(lambda: claim.lock_claimable_of(types, "queue3", 10, "wrk_plans", USING))
+    assert_uses("flare_job_claimable_type", plans)
+    assert not any(sort in plans[0] for sort in ("Sort", "TEMP B-TREE", "filesort"))
+
+
+def test_the_types_of_a_queue_with_work():
+    assert_uses("flare_job_claimable_type", explained(lambda: claim.claimable_types("queue3", USING)))
+    assert claim.claimable_types("queue3", USING) == ["tests.testapp.jobs.plain"]
+
+
+def test_a_claim_at_once():
+    types = ["tests.testapp.jobs.plain"]
+    plans = plans_of(lambda: claim.claim_at_once("queue3", types, 10, "wrk_plans", USING))
+    assert bool(plans) == (connection.vendor == "postgresql"), "only PostgreSQL claims by one statement"
+    assert_uses("flare_job_claimable", plans)
+
+
+def test_the_mark_of_a_claim():
+    ids = list(claim.claimable(USING).order_by("pk").values_list("pk", flat=True)[:10])
+    (text,) = explained(lambda: claim.mark_claimed(ids, "wrk_plans", USING))
+    assert any(key in text for key in ("django_flare_job_pkey", "INTEGER PRIMARY KEY", "'key': 'PRIMARY'")), (
+        text
+    )
+    assert not scans_everything(text), text
 
 
 def test_the_names_of_queues_with_work():
@@ -217,3 +253,43 @@ def test_the_parents_of_children():
 def test_the_holders_of_keys():
     plans = explained(lambda: keys.holders("", ["a", "b"], USING, locking=False))
     assert_uses("flare_job_idempotency", plans)
+
+
+@pytest.mark.parametrize(
+    ("state", "index"),
+    [
+        (JobState.PENDING, "flare_job_claimable"),
+        (JobState.PROCESSING, "flare_job_running"),
+        (JobState.SCHEDULED, "flare_job_due"),
+        (JobState.FAILED, "flare_job_due"),
+        (JobState.SUCCEEDED, "flare_job_finished"),
+        (JobState.CANCELLED, "flare_job_finished"),
+        (JobState.DEAD_LETTER, "flare_job_finished"),
+    ],
+)
+def test_the_count_of_a_state(state, index):
+    """The cap is to this table what the real one is to a long history."""
+    assert_uses(index, explained(lambda: overview.count_state(state, CAP, USING)))
+
+
+def test_the_depth_of_a_queue():
+    assert_uses("flare_job_claimable", explained(lambda: overview.measure_queue("queue3", CAP, USING)))
+
+
+def test_the_types_at_the_head_of_a_queue():
+    assert_uses("flare_job_claimable", explained(lambda: overview.types_at_head("queue3", 50, USING)))
+
+
+def test_the_queues_of_running_jobs():
+    assert_uses("flare_job_running", explained(lambda: overview.running_queues(10_000, USING)))
+
+
+def test_the_queues_of_the_next_due_jobs():
+    assert_uses("flare_job_due", explained(lambda: overview.next_due(1_000, USING)))
+
+
+def test_an_overview_scans_nothing(monkeypatch):
+    monkeypatch.setattr("django_flare.jobs.overview.MOST_COUNTED", CAP)
+    plans = explained(read_overview)
+    assert len(plans) > 15
+    assert [text for text in plans if scans_everything(text)] == []

@@ -15,6 +15,7 @@ from django_flare.lifecycle.failures import describe
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Job
 from django_flare.states import Event
+from django_flare.store import wakeup
 from django_flare.store.transactions import WRITE_NOTHING
 from tests.support import USING, Driver, make_job
 from tests.testapp.jobs import plain
@@ -45,6 +46,7 @@ def test_a_wake_up_is_one_statement_more_and_once_in_a_transaction(database_vend
     expected = 1 if database_vendor == "postgres" else 0
 
     def notified(work):
+        wakeup._sent.clear()
         with CaptureQueriesContext(connection) as captured:
             work()
         return sum(query["sql"].startswith("NOTIFY") for query in captured.captured_queries)
@@ -57,6 +59,21 @@ def test_a_wake_up_is_one_statement_more_and_once_in_a_transaction(database_vend
 
     assert notified(lambda: jobs.enqueue(plain)) == expected
     assert notified(several) == expected
+
+
+def test_a_wake_up_stands_for_the_commits_of_the_next_10_ms(database_vendor, monkeypatch):
+    """F24: the worker that it wakes looks again that long."""
+    now = [1000.0]
+    monkeypatch.setattr(wakeup.time, "monotonic", lambda: now[0])
+    wakeup._sent.clear()
+    sent = []
+    for pause in (0.0, 0.004, 0.004, 0.004, 0.009, 0.002):
+        now[0] += pause
+        with CaptureQueriesContext(connection) as captured:
+            jobs.enqueue(plain)
+        sent.append(sum(query["sql"].startswith("NOTIFY") for query in captured.captured_queries))
+    wakeup._sent.clear()
+    assert sent == ([1, 0, 0, 1, 0, 1] if database_vendor == "postgres" else [0] * 6)
 
 
 def test_no_wake_up_where_it_is_switched_off(settings):
@@ -92,6 +109,13 @@ def test_a_claim_costs_the_same_for_one_job_and_for_many():
         costs.append(len(without_frames(statements)))
         assert len(driver.runs) == count
     assert costs == [2, 2, 2]
+
+
+def test_a_claim_from_a_paused_queue_writes_nothing():
+    driver = prepared(10, "q")
+    jobs.pause_queue("q")
+    statements = without_frames(counted(lambda: driver.claim("q")))
+    assert [statement[:6] for statement in statements] == ["SELECT"]
 
 
 def test_a_claim_that_finds_nothing_writes_nothing():

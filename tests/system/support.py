@@ -1,5 +1,6 @@
 """Real worker processes: started, watched through their log and their rows, killed, never left behind."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,12 +12,15 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
+from urllib.parse import urlsplit, urlunsplit
 
 from django.db import connection
 from django.db.models import F
 
 from django_flare.models import Attempt, Job, Worker
 from django_flare.states import FINAL
+from tests.proxy import Proxy
 from tests.testapp.models import Effect, Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -79,8 +83,29 @@ class WorkerProcess:
         return _READY.search(self.log)[1]
 
     @property
+    def worker_ids(self):
+        """All ids that were said, in order."""
+        return _READY.findall(self.log)
+
+    @property
+    def children(self):
+        """The process ids of its living children, and of dead ones that nobody has reaped."""
+        return [pid for pid, stat in _processes() if stat[1] == str(self.pid)]
+
+    def child(self):
+        """Wait for its only child; return its process id."""
+        (pid,) = eventually(lambda: self.children if len(self.children) == 1 else None)
+        return pid
+
+    @property
     def is_alive(self):
         return self._process.poll() is None
+
+    @property
+    def cpu_seconds(self):
+        """Processor time that it has used."""
+        used = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
 
     def says(self, text, times=1):
         """Wait until the log holds `text` that many times."""
@@ -145,6 +170,26 @@ class WorkerProcess:
         self._process.stdout.close()
 
 
+def _processes():
+    """Return each process with its state, its parent and what follows in /proc/<pid>/stat."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = file.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        yield int(file.parent.name), text.rpartition(")")[2].split()
+
+
+def is_there(pid):
+    """Tell whether the process lives; a zombie does not."""
+    return any(pid == each and stat[0] != "Z" for each, stat in _processes())
+
+
+def zombies(pids):
+    """Return those of the processes that have ended and were not reaped."""
+    return [pid for pid, stat in _processes() if pid in pids and stat[0] == "Z"]
+
+
 def _can_write():
     if connection.vendor != "sqlite":
         return True
@@ -164,6 +209,8 @@ class Workers:
 
     def __init__(self):
         self.all = []
+        self.options = []
+        """What every worker is told before its own arguments."""
 
     def start(self, *arguments, flare=None, environment=None):
         """Start a worker; `flare` are settings beside the short lease; return when it is ready."""
@@ -171,7 +218,9 @@ class Workers:
 
     def launch(self, *arguments, flare=None, environment=None):
         """Start a worker without waiting for anything."""
-        worker = WorkerProcess(*arguments, flare={**SHORT_LEASE, **(flare or {})}, environment=environment)
+        worker = WorkerProcess(
+            *self.options, *arguments, flare={**SHORT_LEASE, **(flare or {})}, environment=environment
+        )
         self.all.append(worker)
         return worker
 
@@ -240,3 +289,44 @@ def attempt_of(job_id):
 def let_lease_run_out(worker_id):
     """Make the last beat of a worker that has died an hour old, so that nobody waits for the lease."""
     Worker.objects.filter(pk=worker_id).update(last_beat_at=F("last_beat_at") - timedelta(hours=1))
+
+
+# The network between.
+
+
+def database_url():
+    """Return the URL of the server that the tests use."""
+    kind = "POSTGRES" if connection.vendor == "postgresql" else "MARIADB"
+    return os.environ[f"FLARE_TEST_{kind}_URL"]
+
+
+def proxied():
+    """Start a proxy before the tests' server."""
+    url = urlsplit(database_url())
+    return Proxy(url.hostname, url.port)
+
+
+def by_way_of(port, url=None):
+    """Return the URL of the tests' server, or of that at `url`, through `port` of the loopback address."""
+    parts = urlsplit(url or database_url())
+    login = parts.netloc.rpartition("@")[0]
+    query = "sslmode=disable" if parts.scheme == "postgres" else ""
+    return urlunsplit((parts.scheme, f"{login}@127.0.0.1:{port}", parts.path, query, ""))
+
+
+def environment_by_way_of(port):
+    """Let a worker reach the server through `port`."""
+    kind = "POSTGRES" if connection.vendor == "postgresql" else "MARIADB"
+    return {f"FLARE_TEST_{kind}_URL": by_way_of(port)}
+
+
+@contextlib.contextmanager
+def connected_by_way_of(port):
+    """Let this process reach the server through `port`."""
+    options = dict(connection.settings_dict["OPTIONS"])
+    if connection.vendor == "postgresql":
+        options["sslmode"] = "disable"
+    connection.close()
+    with mock.patch.dict(connection.settings_dict, {"HOST": "127.0.0.1", "PORT": port, "OPTIONS": options}):
+        yield
+        connection.close()

@@ -24,6 +24,13 @@ from tests.testapp.models import Ledger
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
 
 
+@pytest.fixture
+def workers(workers):
+    """One process each: what befalls it is not mended at once by a supervisor."""
+    workers.options = ["--processes", 0]
+    return workers
+
+
 class TestKilled:
     def test_another_worker_takes_over_after_the_lease(self, workers, gate):
         """F45: the attempt is given back, the loss is counted."""

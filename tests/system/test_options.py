@@ -12,7 +12,11 @@ from django_flare.models import Worker
 from tests.system.support import ROOT, states
 from tests.testapp import system_jobs as work
 
-pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.whole_run_on("sqlite"),  # about processes, whatever the database
+]
 
 
 def test_a_bad_value_is_one_line_and_exit_code_2():

@@ -1,8 +1,10 @@
 """The database goes away and comes back, and the worker is still there: F33, F34, F09."""
 
+import json
 import signal
 import tempfile
 import threading
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -14,7 +16,7 @@ from django.db import DatabaseError, connection
 from django_flare import JobState, jobs
 from django_flare.models import Attempt, Job, Worker
 from tests import postgres
-from tests.system.support import all_in, eventually, row
+from tests.system.support import NO_BACKOFF, all_in, eventually, row, states
 from tests.testapp import system_jobs as work
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
@@ -92,14 +94,47 @@ class TestConnectionsAreCut:
         assert worker.log.count("Wake-ups are lost") == 1
         assert worker.log.count("The database does not answer") == 0
 
+    @postgres_only
+    def test_every_second_with_a_pool(self, workers):
+        """F33: Django's pool hands out connections that have been cut; the worker's own are not of it."""
+        pool = {"FLARE_TEST_OPTIONS": json.dumps({"pool": {"min_size": 1, "max_size": 4, "timeout": 5}})}
+        worker = workers.start("--concurrency", "4", environment=pool, flare=NO_BACKOFF)
+        before = worker.cpu_seconds
+        began = time.monotonic()
+        plain, using = [], []
+        for second in range(6):
+            _cut()
+            if second not in (2, 3):
+                # In the other seconds it is idle.
+                plain += [jobs.enqueue(work.quick, {}) for _ in range(5)]
+                using += [jobs.enqueue(work.good, max_attempts=50) for _ in range(3)]
+            threading.Event().wait(1)
+        spent = time.monotonic() - began
+        all_in(JobState.SUCCEEDED, *plain, *using)
+        # Only handlers whose own statement met a cut had to be tried again.
+        assert not Attempt.objects.exclude(job__job_type="system.good").exists()
+        assert not Job.objects.exclude(losses=0).exists()
+        assert worker.is_alive
+        # Far from a loop that spins; a machine under load counts more.
+        assert worker.cpu_seconds - before < spent / 2
+
 
 class RestartableServer(postgres.Server):
     """A private server that comes back where it was."""
 
-    def go_down(self, *, crash):
-        self.process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
+    def go_down(self, how=signal.SIGINT):
+        """Stop it: SIGINT is PostgreSQL's fast way, SIGQUIT the immediate one, SIGTERM the smart one."""
+        self.process.send_signal(how)
         self.process.wait(30)
         self.process = None
+
+    def url_of(self, name):
+        return f"{self.url.rpartition('/')[0]}/{name}"
+
+    def do(self, *statements):
+        with psycopg.connect(self.url, autocommit=True) as own:
+            for each in statements:
+                own.execute(each)
 
     def come_back(self):
         with mock.patch.object(postgres, "_free_port", return_value=self.port):
@@ -107,7 +142,10 @@ class RestartableServer(postgres.Server):
         assert self._answers(), self._log().read_text(errors="replace")
 
 
-@pytest.fixture
+LONG_LEASE = {"LEASE": 30, "BEAT": 0.5}
+
+
+@pytest.fixture(scope="module")
 def server():
     """Start a PostgreSQL of our own that a test may stop; alias `private` is its database."""
     if not postgres.available():
@@ -126,14 +164,14 @@ def server():
 def private(server, transactional_db):
     """Let this process, too, use the private server in the place of the other."""
     name = connection.settings_dict["NAME"]
-    with psycopg.connect(server.url, autocommit=True) as own:
-        own.execute(f'CREATE DATABASE "{name}"')
+    server.do(f'CREATE DATABASE "{name}"')
     address = {"HOST": "127.0.0.1", "PORT": server.port, "USER": "postgres", "PASSWORD": server.password}
     connection.close()
     with mock.patch.dict(connection.settings_dict, address):
         call_command("migrate", run_syncdb=True, verbosity=0)
         yield server
         connection.close()
+    server.do(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @postgres_only
@@ -141,13 +179,12 @@ def private(server, transactional_db):
 def test_the_server_stops_crashes_and_was_never_there(workers, private, gate):
     """F34, F09: also at the worker's start; what finished meanwhile is recorded once, nothing runs twice."""
     environment = {"FLARE_TEST_POSTGRES_URL": private.url}
-    lease = {"LEASE": 30, "BEAT": 0.5}
     ids = jobs.enqueue_many(work.brief, [None] * 40)
     held = jobs.enqueue(work.wait, {"gate": gate.path})
     connection.close()
-    private.go_down(crash=False)
+    private.go_down()
 
-    worker = workers.launch(environment=environment, flare=lease)
+    worker = workers.launch(environment=environment, flare=LONG_LEASE)
     worker.says("The database does not answer yet")
     private.come_back()
     worker.ready()
@@ -157,7 +194,7 @@ def test_the_server_stops_crashes_and_was_never_there(workers, private, gate):
     for crash in (False, True):
         connection.close()
         gates = worker.log.count("The database does not answer; going on when it does")
-        private.go_down(crash=crash)
+        private.go_down(signal.SIGQUIT if crash else signal.SIGINT)
         worker.says("The database does not answer; going on when it does", times=gates + 1)
         if crash:
             # It ends while nobody can be told.
@@ -171,3 +208,154 @@ def test_the_server_stops_crashes_and_was_never_there(workers, private, gate):
     assert worker.is_alive
     assert worker.terminate().exit_code() == 0
     assert not Worker.objects.exists()
+
+
+@postgres_only
+@pytest.mark.timeout(180)
+def test_restarts_while_thousands_of_jobs_drain(workers, private):
+    """F34: immediate, fast and smart stops; each job runs, and none is failed by an outage."""
+    environment = {"FLARE_TEST_POSTGRES_URL": private.url}
+    ids = jobs.enqueue_many(work.quick, [{"n": n} for n in range(3000)])
+    connection.close()
+    drain = [workers.start("--concurrency", "4", environment=environment, flare=LONG_LEASE) for _ in range(2)]
+    for how in (signal.SIGQUIT, signal.SIGINT, signal.SIGTERM):
+        threading.Event().wait(0.4)
+        if how == signal.SIGTERM:
+            # A smart stop waits for the sessions to end, so their end is what it waits for.
+            private.process.send_signal(how)
+            how = signal.SIGINT
+        private.go_down(how)
+        private.come_back()
+    # Enqueued before and during; what was acknowledged is there.
+    ids += jobs.enqueue_many(work.quick, [{}] * 50)
+    eventually(lambda: Job.objects.exclude(state="succeeded").count() == 0, timeout=90)
+    assert Job.objects.count() == len(ids)
+    assert not Attempt.objects.exists()
+    assert not Job.objects.exclude(attempt=1, losses=0).exists()
+    for worker in drain:
+        assert worker.terminate().exit_code() == 0
+
+
+@postgres_only
+@pytest.mark.timeout(180)
+def test_longer_down_than_the_lease(workers, private, gate):
+    """F09: the outcome is lost with the lease; the job runs a second time and no third, and is not failed."""
+    environment = {"FLARE_TEST_POSTGRES_URL": private.url}
+    held = [jobs.enqueue(work.wait, {"gate": gate.path}) for _ in range(3)]
+    connection.close()
+    worker = workers.start(environment=environment, flare={"LEASE": 1, "BEAT": 0.3})
+    all_in(JobState.PROCESSING, *held)
+    connection.close()
+    private.go_down()
+    gate.open()
+    worker.says("The database does not answer")
+    threading.Event().wait(2)
+    private.come_back()
+    # Another worker finds the lease over before the first has beaten again, or after.
+    workers.start(environment=environment, flare={"LEASE": 1, "BEAT": 0.3})
+    all_in(JobState.SUCCEEDED, *held)
+    assert not Job.objects.exclude(attempt=1).exists()
+    assert not Job.objects.filter(fence__gt=2).exists()
+    assert not Attempt.objects.exclude(outcome="lost").exists()
+
+
+@postgres_only
+@pytest.mark.timeout(180)
+def test_read_only_for_a_while(workers, private, gate):
+    """F35: the errors are InternalErrors; nothing ends, no attempt fails by it, outcomes are kept."""
+    worker = workers.start(environment={"FLARE_TEST_POSTGRES_URL": private.url}, flare=LONG_LEASE)
+    held = jobs.enqueue(work.wait, {"gate": gate.path})
+    all_in(JobState.PROCESSING, held)
+    more = jobs.enqueue_many(work.brief, [None] * 5, queue="later")
+    private.do("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    gate.open()
+    worker.says("read-only transaction")
+    private.do("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+    all_in(JobState.SUCCEEDED, held, *more)
+    assert worker.is_alive
+    assert not Attempt.objects.exists()
+    assert not Job.objects.exclude(attempt=1, losses=0).exists()
+
+
+@postgres_only
+@pytest.mark.timeout(180)
+def test_too_few_connections(workers, private):
+    """F41: four workers of eight slots want more than the role may have; all is done nevertheless."""
+    private.do("CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT 20")
+    private.do("GRANT pg_read_all_data, pg_write_all_data TO few")
+    environment = {
+        "FLARE_TEST_POSTGRES_URL": private.url.replace(f"postgres:{private.password}@", "few:few@")
+    }
+    quick_retries = {**LONG_LEASE, "BACKOFF": {"base": 0.1, "cap": 0.3, "jitter": 0}}
+    ids = [jobs.enqueue(work.good, max_attempts=100) for _ in range(60)]
+    crowd = [
+        workers.launch("--concurrency", "8", environment=environment, flare=quick_retries) for _ in range(4)
+    ]
+    most = [0]
+
+    def all_done():
+        most[0] = max(most[0], _connections_of("few"))
+        return set(states(*ids)) == {"succeeded"}
+
+    eventually(all_done, timeout=90)
+    assert 8 < most[0] <= 20
+    assert all(worker.is_alive for worker in crowd)
+    # What failed was the handler's own statement: no connection for it. Nothing else did.
+    assert not Attempt.objects.exclude(error_message__contains="too many connections").exists()
+    assert not Job.objects.exclude(losses=0).exists()
+
+
+@postgres_only
+def test_the_connections_of_a_worker_are_bounded(workers):
+    """F41: one for each slot in use, and five of its own at most."""
+    worker = workers.start("--concurrency", "6")
+    ids = [jobs.enqueue(work.pass_through, {"seconds": 0.05}) for _ in range(60)]
+    most = [0]
+
+    def all_done():
+        most[0] = max(most[0], _connections_of(connection.settings_dict["USER"]) - 1)
+        return set(states(*ids)) == {"succeeded"}
+
+    eventually(all_done)
+    assert most[0] <= 6 + 5
+    assert worker.is_alive
+
+
+def _connections_of(user):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = %s",
+            [user],
+        )
+        return cursor.fetchone()[0]
+
+
+@postgres_only
+@pytest.mark.timeout(180)
+def test_every_statement_is_cancelled_for_a_while(workers, private):
+    """F36: such errors are tried again at growing intervals, not in a tight loop."""
+    worker = workers.start(environment={"FLARE_TEST_POSTGRES_URL": private.url}, flare=LONG_LEASE)
+    job_id = jobs.enqueue(work.good)
+    all_in(JobState.SUCCEEDED, job_id)
+    with psycopg.connect(private.url_of(connection.settings_dict["NAME"])) as blocker:
+        blocker.execute("LOCK TABLE django_flare_job IN ACCESS EXCLUSIVE MODE")
+        private.do("ALTER ROLE postgres SET statement_timeout = 2")
+        _cut(f"pid <> {blocker.info.backend_pid}")
+        worker.says("The database does not answer")
+        before = _rollbacks()
+        threading.Event().wait(3)
+        # Three loops, the quickest tries each half second; a tight loop would have a thousand.
+        assert 0 < _rollbacks() - before < 100
+        connection.close()
+    private.do("ALTER ROLE postgres RESET statement_timeout")
+    _cut()
+    again = jobs.enqueue(work.good)
+    all_in(JobState.SUCCEEDED, again)
+    assert worker.is_alive
+    assert not Attempt.objects.exists()
+
+
+def _rollbacks():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()")
+        return cursor.fetchone()[0]

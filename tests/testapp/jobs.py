@@ -7,6 +7,7 @@ from enum import Enum
 from uuid import UUID
 
 from django_flare import Backoff, JobContext, job
+from tests.testapp import endless_jobs as endless_jobs
 from tests.testapp import system_jobs as system_jobs
 
 

@@ -1,12 +1,18 @@
 """What real workers run in the tests of the whole system; most handlers write down what they did."""
 
 import asyncio
-import contextlib
 import contextvars
+import ctypes
+import faulthandler
+import logging
 import os
+import random
+import resource
 import signal
+import sys
 import threading
 import time
+import warnings
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +21,7 @@ from pathlib import Path
 from django.db import connection, transaction
 from django.utils import timezone, translation
 
-from django_flare import Discard, JobContext, Retry, Snooze, job
+from django_flare import Discard, JobContext, Retry, Snooze, failpoints, job
 from tests.testapp.models import Effect, Ledger
 
 _BLINK = 0.02
@@ -397,11 +403,12 @@ def overlong(ctx: JobContext):
     told = False
     try:
         while True:
-            if ctx.is_cancelled and not told:
-                told = True
-                note(ctx, "told")
+            # Not noted at once: the query would be cancelled, which comes right after the token.
+            told = told or ctx.is_cancelled
             time.sleep(_BLINK)
     except BaseException as error:
+        if told:
+            note(ctx, "told")
         note(ctx, f"raised {type(error).__name__}")
         raise
 
@@ -430,11 +437,134 @@ def late_wish(payload: dict, ctx: JobContext):
     raise {"snooze": Snooze(0), "value": ValueError("late")}[payload["wish"]]
 
 
+def be_deaf_until(gate):
+    """Swallow whatever is raised in this thread, until the gate opens."""
+    while True:
+        # All of the waiting inside: it may strike at any line.
+        try:
+            while not Path(gate).exists():
+                time.sleep(_BLINK)
+        except BaseException:
+            continue
+        return
+
+
 @job(name="system.deaf")
 def deaf(payload: dict, ctx: JobContext):
     """Swallow whatever is raised here, until the gate opens."""
     note(ctx, "started")
-    while not Path(payload["gate"]).exists():
-        with contextlib.suppress(BaseException):
-            time.sleep(_BLINK)
+    be_deaf_until(payload["gate"])
     note(ctx, "finished")
+
+
+# For those who watch.
+
+
+@job(name="system.block_the_claim_loop")
+def block_the_claim_loop(payload: dict):
+    """Hold the thread that claims, between two turns, until the gate opens."""
+    failpoints.activate("turn.after_commit", lambda: _wait_for(payload["gate"]))
+
+
+@job(name="system.log_and_fail")
+def log_and_fail(payload: dict, ctx: JobContext):
+    ctx.logger.info("about to fail: %s", payload["text"])
+    if payload.get("elsewhere"):
+        logging.getLogger("shop").error("theirs: %s", payload["text"])
+        warnings.warn("careful", stacklevel=1)
+    raise ValueError(payload["text"])
+
+
+# Ending the process.
+
+
+@job(name="system.poison")
+def poison(payload: dict, ctx: JobContext):
+    """End the process in the way that the payload names."""
+    note(ctx, "started")
+    POISONS[payload["kind"]]()
+
+
+def _kill_itself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _read_at_null():
+    faulthandler.disable()
+    ctypes.string_at(0)
+
+
+def _exhaust_memory():
+    """Be killed as a process is that goes beyond its limit: RLIMIT_AS alone is a MemoryError."""
+    resource.setrlimit(resource.RLIMIT_DATA, (1 << 28, 1 << 28))
+    try:
+        held = [bytearray(1 << 20) for _ in range(4096)]
+    except MemoryError:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError(f"{len(held)} MiB were there")
+
+
+def _overflow_the_stack():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    library, numbers = ctypes.CDLL(None), (ctypes.c_int * 2)(2, 1)
+
+    @compare
+    def again(*_):
+        return library.qsort(numbers, 2, 4, again) or 0
+
+    sys.setrecursionlimit(1 << 30)
+    again(None, None)
+
+
+def _close_all_files():
+    os.closerange(0, 1001)
+    time.sleep(3600)
+
+
+POISONS = {
+    "exit": lambda: os._exit(0),
+    "kill": _kill_itself,
+    "null": _read_at_null,
+    "memory": _exhaust_memory,
+    "stack": _overflow_the_stack,
+    "files": _close_all_files,
+}
+
+
+@job(name="system.swell")
+def swell(payload: dict, ctx: JobContext):
+    """Keep memory for good, as a leak does."""
+    note(ctx, "started")
+    _LEAKED.append(b"x" * payload["bytes"])
+    time.sleep(0.4)
+    note(ctx, "finished")
+
+
+_LEAKED: list[bytes] = []
+
+
+@job(name="system.hog")
+def hog(payload: dict, ctx: JobContext):
+    """Hold the interpreter: no other thread of the process runs meanwhile."""
+    note(ctx, "started")
+    # PyDLL keeps the lock that CDLL gives up.
+    ctypes.PyDLL(None).sleep(payload["seconds"])
+
+
+@job(name="system.stop_own_loop")
+def stop_own_loop(ctx: JobContext):
+    """Let the claim loop of this process never come round again."""
+    note(ctx, "started")
+    failpoints.activate("turn.before_commit", lambda: time.sleep(3600))
+
+
+@job(name="system.backend")
+def backend():
+    """Tell who runs this, on which connection, and what a random number is."""
+    time.sleep(_BLINK)
+    queries = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
+    with connection.cursor() as cursor:
+        cursor.execute(queries.get(connection.vendor, "SELECT 0"))
+        (number,) = cursor.fetchone()
+    return {"pid": os.getpid(), "backend": number, "token": random.getrandbits(63)}

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from django_flare import job
 from django_flare.definitions import registry
@@ -89,7 +89,7 @@ def make_run(handler=idle, **columns):
             "timeout": timedelta(seconds=30),
             "payload": '{"name": "a"}',
             "tags": '{"team": "blue"}',
-            "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+            "created_at": "2026-01-01 00:00:00",
             "parent_count": 0,
             **columns,
         }

@@ -148,8 +148,20 @@ def test_an_idle_connection_is_asked_whether_it_works():
 def test_a_good_idle_connection_is_kept():
     use()
     before = driver()
-    check_idle_connections(3600)
+    check_idle_connections(59)
     assert driver() is before
+
+
+def test_one_that_was_idle_for_long_is_not_even_asked(monkeypatch):
+    """F37: if it is half open there is no answer, and the handler would wait for it."""
+    use()
+    before = driver()
+    monkeypatch.setattr(connections["default"], "is_usable", lambda: pytest.fail("it was asked"))
+    if connection.vendor == "sqlite":
+        monkeypatch.undo()
+    check_idle_connections(61)
+    assert (driver() is before) == (connection.vendor == "sqlite")
+    assert _is_usable_and_clean()
 
 
 @pytest.mark.parametrize("dirt", [None, *TRANSACTIONS], ids=lambda each: each.__name__ if each else "clean")

@@ -1,6 +1,8 @@
 """The dispatcher on the database, with real slots, in this process."""
 
 import logging
+import threading
+import time
 
 import pytest
 from django.db import OperationalError
@@ -10,7 +12,7 @@ from django_flare import failpoints, jobs
 from django_flare.conf import flare_settings
 from django_flare.definitions import registry
 from django_flare.lifecycle import claim, recovery
-from django_flare.lifecycle.claim import ClaimRequest
+from django_flare.lifecycle.claim import ClaimRequest, claimable_queues
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Job, Worker
 from django_flare.states import Event
@@ -21,7 +23,7 @@ from django_flare.worker.options import WorkerOptions
 from django_flare.worker.outlook import Outlook
 from django_flare.worker.runs import EndReason
 from tests.support import force, row, state
-from tests.worker.support import USING, act, aidle, eventually, idle, stage
+from tests.worker.support import PATIENCE, USING, act, aidle, eventually, idle, stage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -352,6 +354,57 @@ class TestOutages:
         is_in("succeeded", job_id)
         assert broken == [0]
         assert "The dispatcher failed and goes on" in caplog.text
+
+
+class TestVitals:
+    """F60: what tells a loop that waits from one that stands still."""
+
+    def test_a_loop_that_stands_still_is_overdue(self, bench):
+        go_on = threading.Event()
+        failpoints.activate("turn.after_commit", lambda: go_on.wait(PATIENCE))
+        dispatcher = bench(concurrency=1).start().dispatcher
+        enqueue("one")
+        eventually(lambda: dispatcher.overdue > 0.3)
+        assert dispatcher.failing == 0
+        go_on.set()
+        eventually(lambda: dispatcher.overdue == 0)
+
+    def test_a_long_turn_is_not_overdue_while_the_database_answers(self, bench):
+        """F33: a slow database is no reason to end a worker."""
+        dispatcher = bench(concurrency=1).start().dispatcher
+        dispatcher.stop()
+        dispatcher.join(PATIENCE)
+        dispatcher._next_turn_by = time.monotonic() - 100
+        assert dispatcher.overdue >= 100
+        with dispatcher.line:
+            claimable_queues(USING)
+            assert dispatcher.overdue < 50
+        assert dispatcher.overdue >= 100
+
+    def test_a_loop_that_fails_goes_round(self, bench):
+        broken = _break_times("turn.before_commit", 10_000)
+        dispatcher = bench(concurrency=1).start().dispatcher
+        job_id = enqueue("one")
+        eventually(lambda: dispatcher.failing > 0.3)
+        broken[0] = 0
+        is_in("succeeded", job_id)
+        eventually(lambda: dispatcher.failing == 0)
+
+    def test_what_has_been_done_is_counted(self, bench):
+        job_id = enqueue("lost")
+        stage.hold("lost")
+        dispatcher = bench(concurrency=1).start().dispatcher
+        running("lost")
+        force(job_id, fence=5, worker_id="wrk_other")
+        stage.free()
+        is_in("succeeded", enqueue("kept"))
+
+        def counted():
+            counts = dispatcher.tally.counts()
+            return counts["claimed"], counts["succeeded"], counts["leases_lost"]
+
+        # The dispatcher counts after the commit that the test sees.
+        eventually(lambda: counted() == (2, 1, 1))
 
 
 def _break_times(place, times, error=None):

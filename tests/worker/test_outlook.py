@@ -25,8 +25,8 @@ def now(monkeypatch):
     return moment
 
 
-def make(*queues, poll=1.0, has_wakeups=True):
-    return Outlook(WorkerOptions(queues=queues), poll, has_wakeups=has_wakeups)
+def make(*queues, poll=1.0, has_wakeups=True, attention=0):
+    return Outlook(WorkerOptions(queues=queues), poll, has_wakeups=has_wakeups, attention=attention)
 
 
 def enqueue(*queues):
@@ -83,6 +83,18 @@ class TestQueues:
         assert look(view) == 1
         assert view.queues == ["a", "b"]
 
+    def test_a_paused_queue_is_nothing_to_do(self, now):
+        enqueue("a", "b")
+        jobs.pause_queue("a")
+        view = make()
+        look(view)
+        assert (view.queues, view.is_empty) == (["b"], False)
+        jobs.pause_queue("b")
+        now[0] += 1.1
+        look(view)
+        assert (view.queues, view.is_empty) == ([], True)
+        assert view.patience > 0.5
+
     def test_a_wake_up_looks_at_once(self, now):
         view = make()
         look(view)
@@ -90,6 +102,25 @@ class TestQueues:
         assert look(view) == 0
         look(view, woken=True)
         assert view.queues == ["a"]
+
+    def test_a_wake_up_that_may_stand_for_several_is_looked_after(self, now):
+        """F24: a commit soon after a NOTIFY sends none of its own."""
+        view = make(attention=0.015)
+        look(view, woken=True)
+        assert view.patience < 0.004
+        enqueue("a")
+        now[0] += 0.003
+        look(view)
+        assert view.queues == ["a"]
+        view.note_claim(found=True, has_more=False)
+        assert view.patience < 0.004
+        looks = 0
+        while now[0] < 1000.1:
+            now[0] += 0.001
+            looks += look(view)
+        # Few of them, and a last one after all that the wake-up stands for.
+        assert 2 <= looks <= 6
+        assert view.patience > 0.8
 
     def test_a_claim_that_came_back_short_has_emptied_them(self, now):
         enqueue("a")
@@ -163,6 +194,15 @@ class TestDue:
         look(view, woken=True)
         assert view.patience <= 5
 
+    def test_a_wake_up_that_may_stand_for_several_announces_more_than_one_due_time(self, now):
+        view = make(poll=60.0, attention=0.015)
+        look(view, woken=True)
+        jobs.schedule(idle, {}, when=timedelta(seconds=5))
+        while now[0] < 1000.03:
+            now[0] += 0.003
+            look(view)
+        assert view.patience <= 5
+
     def test_a_retry_of_its_own_is_expected(self, now):
         view = make(poll=60.0)
         look(view)
@@ -206,3 +246,22 @@ def _make_due(job_id):
     from django_flare.store import rows
 
     rows.jobs(USING).filter(public_id=job_id).update(run_at=F("run_at") - timedelta(minutes=1))
+
+    def test_when_wake_ups_are_lost_it_polls_as_without_and_back(self, now):
+        """F24: as told by the listener, from the next look on."""
+        view = make(poll=1.0)
+        view.rely(0.2, has_wakeups=False)
+        look(view, woken=True)
+        assert view.patience == pytest.approx(0.2)
+        late = jobs.schedule(idle, {}, when=timedelta(seconds=30))
+        _make_due(late)
+        now[0] += 0.21
+        look(view)
+        assert state(late) == JobState.PENDING
+        view.rely(1.0, has_wakeups=True)
+        jobs.cancel(late)
+        now[0] += 0.21
+        look(view)
+        now[0] += 0.06
+        look(view)
+        assert view.patience == pytest.approx(1.0, abs=0.07)

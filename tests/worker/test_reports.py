@@ -5,26 +5,7 @@ import pytest
 from django_flare.lifecycle.failures import describe
 from django_flare.states import Event, JobState
 from django_flare.worker import reports
-from django_flare.worker.reports import one_line
 from tests.worker.support import make_run
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain text, ünïcödé", "plain text, ünïcödé"),
-        ("two\nlines\r\n", "two\\nlines\\r\\n"),
-        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
-        ("nul\x00", "nul\\x00"),
-        ("line\u2028separator", "line\\u2028separator"),
-        ("right\u202eleft", "right\\u202eleft"),
-        ("lone \ud800", "lone \\ud800"),
-        ("x" * 600, "x" * 500),
-    ],
-)
-def test_a_message_stays_on_its_line(text, shown):
-    assert one_line(text) == shown
-    assert len(one_line(text).splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
@@ -34,11 +15,11 @@ def test_a_message_stays_on_its_line(text, shown):
         (JobState.PENDING, logging.DEBUG),
         (JobState.SCHEDULED, logging.DEBUG),
         (JobState.FAILED, logging.WARNING),
-        (JobState.DEAD_LETTER, logging.WARNING),
-        (JobState.CANCELLED, logging.WARNING),
+        (JobState.DEAD_LETTER, logging.ERROR),
+        (JobState.CANCELLED, logging.INFO),
     ],
 )
-def test_only_what_somebody_should_look_at_is_a_warning(caplog, state, level):
+def test_the_level_says_who_should_look_at_it(caplog, state, level):
     run = make_run()
     run.finish(run.outcome_of(Event.FAIL, failure=describe(ValueError("first\nsecond"))))
     with caplog.at_level(logging.DEBUG, "django_flare.worker"):
@@ -52,6 +33,24 @@ def test_only_what_somebody_should_look_at_is_a_warning(caplog, state, level):
         "stage",
         1,
     )
+    assert (record.state, record.duration, record.worker_id) == (state, 0.0, "")
+
+
+def test_a_long_message_is_cut(caplog):
+    run = make_run()
+    run.finish(run.outcome_of(Event.FAIL, failure=describe(ValueError("x" * 5000))))
+    reports.finished(run, JobState.FAILED, lambda notice: None)
+    assert len(caplog.records[0].getMessage()) < 700
+
+
+def test_a_success_costs_no_log_call(caplog, monkeypatch):
+    caplog.set_level(logging.INFO, "django_flare.worker")
+    monkeypatch.setattr(reports, "fields", None)
+    monkeypatch.setattr(reports, "_sentence", None)
+    run = make_run()
+    run.finish(run.outcome_of(Event.SUCCEED))
+    reports.finished(run, JobState.SUCCEEDED, lambda notice: None)
+    assert not caplog.records
 
 
 def test_a_lost_lease_is_logged_with_the_job(caplog):

@@ -4,11 +4,12 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 
 from django_flare import Discard, Retry, Snooze
 from django_flare.errors import FlarePayloadError, JobCancelled, JobTimeout
 from django_flare.states import Event
-from django_flare.worker.runs import EndReason, failure, overrun, success
+from django_flare.worker.runs import EndReason, failure, overrun, success, unstarted
 from tests.worker.support import make_run
 
 TIMED_OUT = "JobTimeout: the attempt ran longer than its timeout of 0:00:30"
@@ -88,12 +89,19 @@ WISHES = [
 ]
 
 
+def is_heed(error):
+    """Tell whether this is how a handler leaves that does as it is told."""
+    return isinstance(error, asyncio.CancelledError) and not isinstance(error, JobTimeout)
+
+
 @pytest.mark.parametrize(("error", "event", "delay", "summary"), WISHES, ids=lambda each: repr(each)[:40])
 @pytest.mark.parametrize("reason", [None, EndReason.STOP, EndReason.LEASE_LOST])
 def test_what_a_handler_raises(error, event, delay, summary, reason):
     run = make_run()
     if reason:
         run.tell_to_end(reason)
+    if reason is EndReason.STOP and is_heed(error):
+        event, summary = Event.STOPPED, None
     outcome = failure(run, error)
     assert (outcome.id, outcome.fence, outcome.event, outcome.delay) == (7, 4, event, delay)
     # A deadline that passes after another reason to end has come is a timeout all the same.
@@ -145,6 +153,102 @@ def test_the_first_reason_to_end_stays():
     run.tell_to_end(EndReason.STOP)
     run.tell_to_end(EndReason.TIMEOUT)
     assert (run.end_reason, run.token.reason) == (EndReason.STOP, "stop")
+
+
+QUERY_CANCELLED = OperationalError("canceling statement due to user request")
+
+
+@pytest.mark.parametrize(
+    ("reason", "event", "timed_out"),
+    [
+        (EndReason.STOP, Event.STOPPED, False),
+        (EndReason.SHUTDOWN, Event.RELEASE, False),
+        (EndReason.TIMEOUT, Event.FAIL, True),
+        (EndReason.LEASE_LOST, Event.FAIL, False),
+    ],
+)
+def test_the_error_of_a_query_that_we_cancelled_is_what_we_told(reason, event, timed_out):
+    run = make_run()
+    run.tell_to_end(reason)
+    assert failure(run, QUERY_CANCELLED).timed_out == (reason is EndReason.TIMEOUT)
+    run.query_cancelled_at = 1.0
+    outcome = failure(run, QUERY_CANCELLED)
+    assert (outcome.event, outcome.timed_out) == (event, timed_out)
+    if timed_out:
+        assert outcome.failure.summary == TIMED_OUT
+        assert "canceling statement" in outcome.failure.traceback
+
+
+def test_without_a_cancel_of_ours_an_error_of_the_database_is_the_handlers():
+    run = make_run()
+    run.tell_to_end(EndReason.STOP)
+    outcome = failure(run, QUERY_CANCELLED)
+    assert (outcome.event, outcome.failure.summary) == (Event.FAIL, f"OperationalError: {QUERY_CANCELLED}")
+
+
+@pytest.mark.parametrize(
+    ("reason", "event"),
+    [
+        (None, None),
+        (EndReason.TIMEOUT, None),
+        (EndReason.STOP, Event.STOPPED),
+        (EndReason.SHUTDOWN, Event.RELEASE),
+        (EndReason.LEASE_LOST, Event.RELEASE),
+    ],
+)
+def test_a_run_that_was_told_before_its_start_has_an_outcome(reason, event):
+    run = make_run()
+    if reason:
+        run.tell_to_end(reason)
+    outcome = unstarted(run)
+    assert (outcome and outcome.event) == event
+
+
+class TestMustEnd:
+    def test_nobody_makes_a_run_end_that_has_not_begun(self):
+        run = make_run()
+        run.tell_to_end(EndReason.STOP)
+        assert run.must_end is None
+
+    def test_at_its_deadline(self):
+        run = make_run()
+        run.start()
+        assert run.must_end == (run.started_at + 30, EndReason.TIMEOUT)
+        assert run.interruption is JobTimeout
+
+    def test_from_when_the_worker_learned_of_a_stop_and_not_from_later_beats(self):
+        run = make_run()
+        run.start()
+        run.tell_to_end(EndReason.STOP)
+        since, reason = run.must_end
+        assert run.started_at <= since < run.started_at + 30
+        assert (reason, run.interruption) == (EndReason.STOP, JobCancelled)
+        run.tell_to_end(EndReason.STOP)
+        assert run.must_end == (since, reason)
+
+    def test_a_stop_after_the_deadline_leaves_the_timeout(self):
+        run = make_run()
+        run.start()
+        run.started_at -= 60
+        run.tell_to_end(EndReason.TIMEOUT)
+        run.tell_to_end(EndReason.STOP)
+        assert run.must_end == (run.started_at + 30, EndReason.TIMEOUT)
+        assert run.interruption is JobTimeout
+
+    def test_a_stop_is_learned_also_while_the_worker_ends(self):
+        run = make_run()
+        run.start()
+        run.tell_to_end(EndReason.SHUTDOWN)
+        run.tell_to_end(EndReason.STOP)
+        assert (run.end_reason, run.must_end[1]) == (EndReason.SHUTDOWN, EndReason.STOP)
+
+
+def test_an_overrun_after_a_stop_is_stopped():
+    run = make_run()
+    run.start()
+    run.tell_to_end(EndReason.STOP)
+    outcome = overrun(run)
+    assert (outcome.event, outcome.failure, outcome.timed_out) == (Event.STOPPED, None, False)
 
 
 def test_an_overrun_is_a_timed_out_attempt():

@@ -7,11 +7,12 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from benchmarks import workers
 from benchmarks.steps import STEPS
 
 
 class Command(BaseCommand):
-    """Migrate the database and measure."""
+    """Make the tables and measure."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("step", choices=STEPS)
@@ -19,4 +20,6 @@ class Command(BaseCommand):
 
     def handle(self, *, step: str, number: int, **_: Any) -> str:
         call_command("migrate", verbosity=0)
+        if hasattr(workers.module(), "install"):
+            workers.module().install()
         return json.dumps(STEPS[step](number))

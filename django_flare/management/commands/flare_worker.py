@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 from argparse import ArgumentParser
@@ -14,19 +11,27 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connections
 from django.utils import autoreload
 
+from django_flare.conf import flare_settings
 from django_flare.failpoints import activate_from_environment
-from django_flare.models import Worker
+from django_flare.worker import logs
+from django_flare.worker.channel import Leash, take_leash
 from django_flare.worker.options import WorkerOptions, read_options
-from django_flare.worker.service import WorkerService, end_process
+from django_flare.worker.probes import PortTakenError, probed
+from django_flare.worker.recoverer import Recoverer
+from django_flare.worker.signal_handlers import handled
+from django_flare.worker.stacks import dump_on_sigquit
+from django_flare.worker.supervisor import StartError, Supervisor, Terms
 
 _TRUE = {"1", "true", "yes", "on"}
 
 
+_LAST_WRITES = 5.0
+
+
 class Command(BaseCommand):
-    """Run a worker in this process."""
+    """Run workers in processes of their own under a supervisor, or one in this process."""
 
     help = "Run jobs until told to stop. Every option can also come from the environment as FLARE_WORKER_…"
     # The check of unapplied migrations would make the start wait for the database.
@@ -45,6 +50,11 @@ class Command(BaseCommand):
             help="how many jobs run at a time; default 10",
         )
         add(
+            "--processes",
+            default=_environment("PROCESSES"),
+            help="how many processes, each with so many jobs; default 1; 0 for none beside this one",
+        )
+        add(
             "--poll-interval",
             default=_environment("POLL_INTERVAL"),
             help="seconds between looks when nothing wakes it",
@@ -55,90 +65,96 @@ class Command(BaseCommand):
             default=_is_true(_environment("BURST")),
             help="exit when nothing is left to run",
         )
-        add("--max-jobs", default=_environment("MAX_JOBS"), help="exit after so many attempts")
+        add("--max-jobs", default=_environment("MAX_JOBS"), help="renew a process after so many attempts")
+        add(
+            "--max-memory",
+            default=_environment("MAX_MEMORY"),
+            help="renew a process that holds more than so many MiB; 2G is 2048",
+        )
         add(
             "--shutdown-timeout",
             default=_environment("SHUTDOWN_TIMEOUT"),
             help="seconds that running jobs get; default 30",
         )
         add("--database", default=_environment("DATABASE"), help="alias of the queue's database")
+        add(
+            "--health-port",
+            default=_environment("HEALTH_PORT"),
+            help="answer /livez, /readyz and /metrics on this port of 127.0.0.1",
+        )
+        add("--log-format", default=_environment("LOG_FORMAT"), help="text (the default) or json")
+
+    def execute(self, *args: Any, **given: Any) -> str | None:
+        if given.get("log_format") == "json":
+            # Before the system checks, whose warnings are lines of the log too.
+            logs.set_up("json")
+            given["stderr"] = given.get("stderr") or logs.LoggedOutput()
+        return super().execute(*args, **given)
 
     def handle(self, **given: Any) -> None:
         try:
             options = read_options(given)
         except ValueError as error:
             raise CommandError(str(error), returncode=2) from None
-        _ensure_logging()
-        activate_from_environment()
-        ends_by_itself = options.burst or options.max_jobs is not None
-        if settings.DEBUG and not ends_by_itself and _is_started_by_hand():
-            _run_with_reloader(options)
-        else:
-            _run(options)
+        if options.log_format == "text":
+            logs.set_up("text")
+        leash = take_leash()
+        try:
+            if leash is None and _is_supervised(options):
+                _supervise(options)
+            else:
+                _work(options, leash)
+        except PortTakenError as error:
+            raise CommandError(str(error), returncode=2) from None
 
 
-def _run(options: WorkerOptions) -> None:
-    service = WorkerService(options)
-    is_main = threading.current_thread() is threading.main_thread()
-    before = (
-        {number: signal.signal(number, lambda *_: service.stop()) for number in _SIGNALS} if is_main else {}
-    )
+def _work(options: WorkerOptions, leash: Leash | None) -> None:
+    # A supervisor does without the parts of a worker, which would only take memory there.
+    from django_flare.worker import child, process, reloading  # noqa: PLC0415
+
+    activate_from_environment()
+    if threading.current_thread() is threading.main_thread():
+        dump_on_sigquit(options.log_format)
     try:
-        is_free = service.run()
-    except DatabaseError as error:
-        if _is_migrated(options.database):
-            raise
-        raise CommandError(
-            f"No tables of django_flare in database {options.database!r}: run manage.py migrate"
-        ) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if not is_free:
-        end_process()
+        if leash is not None:
+            child.serve(options, leash)
+        elif _is_reloaded(options):
+            reloading.run_with_reloader(options)
+        elif not process.run_alone(options) and _is_started_by_hand():
+            # Not the process of somebody who called the command; its own may not wait for a thread to end.
+            process.end_process()
+    except process.MissingTablesError as error:
+        raise CommandError(str(error)) from error
 
 
-def _is_migrated(using: str) -> bool:
-    return Worker._meta.db_table in connections[using].introspection.table_names()
+def _is_supervised(options: WorkerOptions) -> bool:
+    # Who calls the command from Python, as tests do, means this process and its connections.
+    return options.processes > 0 and not options.burst and not _is_reloaded(options) and _is_started_by_hand()
 
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+def _is_reloaded(options: WorkerOptions) -> bool:
+    ends_by_itself = options.burst or options.max_jobs is not None or options.max_memory is not None
+    return settings.DEBUG and not ends_by_itself and _is_started_by_hand()
 
 
-def _run_with_reloader(options: WorkerOptions) -> None:
-    if os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true":
-        autoreload.run_with_reloader(_run_reloaded, options)
-        return
-    # Django's own parent process would kill the child at a signal, with its jobs.
-    while (status := _run_child()) == _CHANGED:
-        pass
-    sys.exit(status)
-
-
-_CHANGED = 3
-"""The exit status by which Django's reloader says that the code has changed."""
-
-
-def _run_child() -> int:
-    environment = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
-    child = subprocess.Popen(autoreload.get_child_arguments(), env=environment, close_fds=False)  # noqa: S603 - ourselves
-    for number in _SIGNALS:
-        signal.signal(number, lambda *_: child.send_signal(signal.SIGTERM))
-    return child.wait()
-
-
-def _run_reloaded(options: WorkerOptions) -> None:
-    # The reloader owns the main thread and ends the process by sys.exit, on a change as on SIGTERM.
-    service = WorkerService(options)
-
-    def end() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        service.stop()
-        service.stop()
-        service.ended.wait(10)
-
-    atexit.register(end)
-    service.run()
+def _supervise(options: WorkerOptions) -> None:
+    recoverer = Recoverer(options.database)
+    terms = Terms(
+        processes=options.processes,
+        shutdown_timeout=options.shutdown_timeout,
+        stuck_after=2 * flare_settings().lease.total_seconds(),
+    )
+    # This process has made the checks.
+    command = [*autoreload.get_child_arguments(), "--skip-checks"]
+    supervisor = Supervisor(terms, command, recoverer.put)
+    signals = handled((signal.SIGQUIT,), lambda: supervisor.pass_on(signal.SIGQUIT))
+    probes = probed(options.health_port, supervisor.vitals, lambda: supervisor.is_stopping)
+    try:
+        with probes, signals:
+            supervisor.run()
+    except StartError as error:
+        raise CommandError(str(error)) from error
+    recoverer.finish(_LAST_WRITES)
 
 
 def _is_started_by_hand() -> bool:
@@ -156,15 +172,3 @@ def _environment(name: str) -> str | None:
 
 def _is_true(value: str | None) -> bool:
     return value is not None and value.lower() in _TRUE
-
-
-def _ensure_logging() -> None:
-    """Log to stderr at INFO unless the project's LOGGING says what to do."""
-    logger = logging.getLogger("django_flare")
-    if logger.hasHandlers():
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)

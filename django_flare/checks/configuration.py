@@ -1,8 +1,4 @@
-"""System checks of the settings; none of them opens a database connection.
-
-E001 unknown setting, E002 bad value, E003 `USE_TZ` is off, E004 no such database, E005 the database
-is set to another zone than UTC; W001 SQLite can do better, W002 a grace longer than the lease.
-"""
+"""Check the settings and the entry of `DATABASES`, without a connection."""
 
 from __future__ import annotations
 
@@ -11,19 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections
 
 from django_flare.conf import Problem, Settings, build_settings, describe_problems, raw_settings
 
 _UTC = frozenset({"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Zulu", "Etc/Zulu", "Universal", "Etc/Universal"})
 _IN_MEMORY = (":memory:", "mode=memory")
-
-
-def register_checks() -> None:
-    """Register the checks with Django; a second time changes nothing."""
-    register(check_settings, "django_flare")
-    register(check_database, "django_flare")
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -45,12 +35,22 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 def check_database(**_: Any) -> list[CheckMessage]:
     """Check the entry of `DATABASES` that holds the jobs."""
-    if any(not problem.unknown for problem in describe_problems(raw_settings())):
+    flare = readable_settings()
+    if flare is None:
         return []
-    alias = build_settings(raw_settings()).database
-    if alias not in connections:
-        return [_missing_database(alias)]
+    alias = flare.database
+    named = {"DATABASE": alias, "LISTEN": flare.listen or alias}
+    for key, each in named.items():
+        if each not in connections:
+            return [_missing_database(key, each)]
     return [*_zone_errors(alias), *_sqlite_advice(alias)]
+
+
+def readable_settings() -> Settings | None:
+    """Return the settings, or None when `check_settings` finds them too bad to be read."""
+    if any(not problem.unknown for problem in describe_problems(raw_settings())):
+        return None
+    return build_settings(raw_settings())
 
 
 def _setting_error(problem: Problem) -> Error:
@@ -67,10 +67,10 @@ def _long_grace(flare: Settings) -> Iterator[CheckMessage]:
         )
 
 
-def _missing_database(alias: str) -> Error:
+def _missing_database(key: str, alias: str) -> Error:
     near = difflib.get_close_matches(alias, list(connections), 1)
     hint = f"Did you mean {near[0]!r}?" if near else f"DATABASES holds {', '.join(connections)}."
-    return Error(f"FLARE['DATABASE']: DATABASES has no {alias!r}", hint=hint, id="django_flare.E004")
+    return Error(f"FLARE[{key!r}]: DATABASES has no {alias!r}", hint=hint, id="django_flare.E004")
 
 
 def _zone_errors(alias: str) -> Iterator[CheckMessage]:

@@ -1,0 +1,70 @@
+"""Sum up how much work there is and how much has ended in a period that ends now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django_flare.conf import flare_settings
+from django_flare.jobs.overview import MOST_COUNTED, Capped, read_states
+from django_flare.states import FINAL, JobState
+from django_flare.store import overview as store
+from django_flare.store.clock import read_now
+
+PERIODS: Mapping[str, timedelta] = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Tell of the jobs in each state now and of those that reached a final state between `since` and `until`.
+
+    Each count stops at 10,000. Jobs that have been pruned are not counted, nor is a success that an
+    operator undid. Times are the database's.
+    """
+
+    period: str
+    since: datetime
+    until: datetime
+    states: Mapping[JobState, Capped]
+    ended: Mapping[JobState, Capped]
+
+    @property
+    def per_minute(self) -> float | None:
+        """Jobs that ended per minute of the period; None when counting stopped before their number."""
+        if any(count.has_more for count in self.ended.values()):
+            return None
+        minutes = (self.until - self.since).total_seconds() / 60
+        return round(sum(count.number for count in self.ended.values()) / minutes, 3)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON types, times in RFC 3339 with `Z`."""
+        return {
+            "period": self.period,
+            "since": _instant(self.since),
+            "until": _instant(self.until),
+            "states": {state.value: count.as_dict() for state, count in self.states.items()},
+            "ended": {state.value: count.as_dict() for state, count in self.ended.items()},
+            "ended_per_minute": self.per_minute,
+        }
+
+
+def read_summary(period: str) -> Summary:
+    """Return the summary of the period that `PERIODS` names so; every count reads one index to its cap."""
+    using = flare_settings().database
+    until = read_now(using)
+    since = until - PERIODS[period]
+    ended = {
+        state: Capped.of(store.count_ended(state, since, MOST_COUNTED + 1, using)) for state in sorted(FINAL)
+    }
+    return Summary(period=period, since=since, until=until, states=read_states(using), ended=ended)
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,114 @@
+"""Read what an overview shows, at a bounded cost however long the history is.
+
+Each count reads one index up to its cap, each list has a limit. The order given to a capped query
+is that of its index: it keeps every planner from scanning the table instead.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import connections
+from django.db.models import Count, Min, QuerySet
+
+from django_flare.models import Job, Worker
+from django_flare.states import FINAL, Event, JobState, sources
+from django_flare.store.claim import claimable
+from django_flare.store.queues import paused
+from django_flare.store.rows import by_index, jobs, workers
+from django_flare.store.runs import running
+
+_CLAIM_ORDER = ("rank", "run_at", "id")
+_DUE_STATES = sorted(sources(Event.DUE))
+_FINAL_STATES = sorted(FINAL)
+
+
+def count_state(state: JobState, most: int, using: str) -> int:
+    """Count the jobs in `state` up to `most`; pending ones as far as they may be claimed."""
+    return _of_state(state, using)[:most].count()
+
+
+def count_ended(state: JobState, since: datetime, most: int, using: str) -> int:
+    """Count the jobs that have been in the final `state` since no earlier than `since`, up to `most`."""
+    return _of_state(state, using).filter(completed_at__gte=since)[:most].count()
+
+
+def _of_state(state: JobState, using: str) -> QuerySet[Job, Any]:
+    if state is JobState.PENDING:
+        rows = by_index(claimable(using), "flare_job_claimable").order_by("queue", *_CLAIM_ORDER)
+    elif state is JobState.PROCESSING:
+        rows = by_index(running(using), "flare_job_running").order_by("worker_id")
+    elif state in FINAL:
+        # Both conditions on the state: the first is the partial index's, the second its leading column.
+        ended = jobs(using).filter(state__in=_FINAL_STATES).filter(state=state)
+        rows = by_index(ended, "flare_job_finished").order_by("completed_at")
+    else:
+        rows = _waiting(state, using)
+    return rows.values_list("pk")
+
+
+def _waiting(state: str, using: str) -> QuerySet[Job]:
+    rows = jobs(using).filter(state__in=_DUE_STATES).filter(state=state)
+    return by_index(rows, "flare_job_due").order_by("open_parents", "run_at")
+
+
+def _of_queue(queue: str, using: str) -> QuerySet[Job]:
+    rows = claimable(using).filter(queue=queue)
+    return by_index(rows, "flare_job_claimable").order_by(*_CLAIM_ORDER)
+
+
+def measure_queue(queue: str, most: int, using: str) -> tuple[int, datetime | None]:
+    """Count the claimable jobs of `queue` up to `most`; return also since when the oldest of those waits."""
+    found = _of_queue(queue, using).values("run_at")[:most].aggregate(depth=Count("*"), since=Min("run_at"))
+    return found["depth"], found["since"]
+
+
+def types_at_head(queue: str, window: int, using: str) -> set[str]:
+    """Return the job types among the first `window` claimable jobs of `queue`.
+
+    Jobs that no worker takes gather there: the others are claimed from behind them.
+    """
+    return set(_of_queue(queue, using).values_list("job_type", flat=True)[:window])
+
+
+def paused_queues(most: int, using: str) -> list[str]:
+    """Return the names of up to `most` paused queues."""
+    return list(paused(using).order_by("pk").values_list("pk", flat=True)[:most])
+
+
+def running_queues(most: int, using: str) -> list[str]:
+    """Return the queues of up to `most` running jobs, one entry for each job."""
+    rows = by_index(running(using), "flare_job_running").order_by("worker_id")
+    return list(rows.values_list("queue", flat=True)[:most])
+
+
+def next_due(most: int, using: str) -> list[tuple[str, datetime]]:
+    """Return queue and time of the next `most` jobs of each state that only wait for their time."""
+    found: list[tuple[str, datetime]] = []
+    for state in _DUE_STATES:
+        found += _waiting(state, using).filter(open_parents=0).values_list("queue", "run_at")[:most]
+    return found
+
+
+def all_workers(most: int, using: str) -> list[Worker]:
+    """Return up to `most` registered workers, those that beat last first."""
+    return list(workers(using).order_by("-last_beat_at", "pk")[:most])
+
+
+def longest_transaction(using: str) -> float | None:
+    """Return for how many seconds the oldest transaction of this database has been open; PostgreSQL only.
+
+    It keeps dead rows of the job table from being removed. Raw: a system view. Without the role
+    `pg_read_all_stats` the transactions of other users are not seen.
+    """
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXTRACT(EPOCH FROM MAX(CLOCK_TIMESTAMP() - xact_start)) FROM pg_stat_activity"
+            " WHERE datname = CURRENT_DATABASE() AND pid <> PG_BACKEND_PID()"
+        )
+        (seconds,) = cursor.fetchone()
+    return None if seconds is None else float(seconds)

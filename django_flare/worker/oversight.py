@@ -1,0 +1,90 @@
+"""What a supervisor decides about its children, apart from doing it."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from django_flare.states import Event
+from django_flare.worker.channel import Report
+
+SOON = 30.0
+"""A child that lives shorter than so many seconds has died soon after its start."""
+LONGEST_PAUSE = 30.0
+_FIRST_PAUSE = 0.5
+STARTS = 60.0
+"""Seconds in which a child must have reported for the first time."""
+_REPORTS_IN_A_ROW = 2
+
+
+class Backoff:
+    """How long to wait before a dead child is replaced: not at all, unless they keep dying soon."""
+
+    def __init__(self) -> None:
+        self._soon = 0
+
+    def after(self, lifetime: float) -> float:
+        """Return the pause after a child that lived for `lifetime` seconds."""
+        self._soon = self._soon + 1 if lifetime < SOON else 0
+        if self._soon <= 1:
+            return 0.0
+        return min(LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._soon - 2, 10))
+
+
+@dataclass(slots=True)
+class Watch:
+    """What one child has been heard of; all times are of one monotonic clock."""
+
+    started_at: float
+    heard_at: float | None = None
+    overdue_reports: int = 0
+
+    def note(self, report: Report, now: float, limit: float) -> None:
+        """Learn from a report."""
+        self.heard_at = now
+        self.overdue_reports = self.overdue_reports + 1 if report.vitals.overdue > limit else 0
+
+    def forgive(self, now: float) -> None:
+        """Take the silence until now for the supervisor's own, which stood still (F60)."""
+        self.started_at = max(self.started_at, now - STARTS / 2)
+        self.heard_at = None if self.heard_at is None else now
+
+    @property
+    def speaks(self) -> bool:
+        """Whether its last report came in and complained of its own claim loop."""
+        return self.overdue_reports > 0
+
+    def complaint(self, now: float, limit: float) -> str:
+        """Say why the child counts as stuck, "" if it does not.
+
+        It is stuck when it has said nothing for `limit` seconds, or when its claim loop, by two
+        reports in a row, is overdue for longer.
+        """
+        if self.heard_at is None:
+            patience = max(limit, STARTS)
+            return f"it has said nothing in its first {patience:g} s" * (now - self.started_at > patience)
+        if now - self.heard_at > limit:
+            return f"it has said nothing for {limit:g} s"
+        if self.overdue_reports >= _REPORTS_IN_A_ROW:
+            return f"its claim loop has been stuck for {limit:g} s"
+        return ""
+
+
+def fate(code: int, *, was_told: bool, was_cut_short: bool) -> Event:
+    """Return how the runs end that a child has left behind.
+
+    Nobody is to blame when it ended in order and could not give them back, or was killed because it
+    took too long to end; otherwise it died of something, perhaps of one of them.
+    """
+    in_order = was_told and code == 0
+    return Event.RELEASE if in_order or was_cut_short else Event.LOSE
+
+
+def describe_exit(code: int) -> str:
+    """Say how a process ended, by its return code as `subprocess` gives it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

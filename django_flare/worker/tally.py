@@ -1,0 +1,45 @@
+"""What a worker has done since its start, as plain numbers."""
+
+from __future__ import annotations
+
+from django_flare.states import TRANSITIONS, JobState
+from django_flare.worker.runs import Run
+
+CLAIMED = "claimed"
+TIMED_OUT = "timed_out"
+LEASES_LOST = "leases_lost"
+
+RUN_ENDS = sorted(
+    {
+        state
+        for event in TRANSITIONS.values()
+        if JobState.PROCESSING in event.sources
+        for state in event.targets
+    }
+)
+"""The states in which a run can leave its job."""
+
+
+class Tally:
+    """Count; one thread writes, others may read at any time."""
+
+    def __init__(self) -> None:
+        self.claimed = 0
+        self.timed_out = 0
+        self.leases_lost = 0
+        self._finished = dict.fromkeys(map(str, RUN_ENDS), 0)
+
+    def note_finished(self, run: Run, state: str) -> None:
+        """Count a run that was recorded and left its job in `state`."""
+        self._finished[state] = self._finished.get(state, 0) + 1
+        if run.outcome is not None and run.outcome.timed_out:
+            self.timed_out += 1
+
+    def counts(self) -> dict[str, int]:
+        """Return the runs by the state in which they left their job, and the words above."""
+        return {
+            **self._finished,
+            CLAIMED: self.claimed,
+            TIMED_OUT: self.timed_out,
+            LEASES_LOST: self.leases_lost,
+        }

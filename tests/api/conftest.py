@@ -1,0 +1,24 @@
+"""What the tests of the API share."""
+
+import pytest
+from django.core.cache import cache
+
+from tests.api.support import Api, make_key
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_asked_before():
+    """Begin each test with an empty cache: it holds the counts of requests."""
+    cache.clear()
+
+
+@pytest.fixture
+def api(db):
+    """Ask with a key that may do everything."""
+    return Api(make_key("admin"))
+
+
+@pytest.fixture
+def nobody(db):
+    """Ask without a key."""
+    return Api()

@@ -1,0 +1,6 @@
+"""The API below two includes, one of which captures a part of the address."""
+
+from django.urls import include, path
+
+inner = [path("c/", include("django_flare.api.urls"))]
+urlpatterns = [path("a/<int:number>/", include([path("b/", include(inner))]))]

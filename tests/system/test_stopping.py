@@ -1,0 +1,149 @@
+"""Nothing that a worker cannot stop: every kind of endless handler, timed out and asked to stop. F04, F49."""
+
+from datetime import timedelta
+
+import pytest
+
+from django_flare import JobState, jobs
+from tests.system.support import all_in, attempt_of, events, eventually, happened, history, row, states
+from tests.testapp import endless_jobs as endless
+from tests.testapp import system_jobs as work
+
+pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
+
+TIMEOUT = 2
+GRACE = 4
+ALLOWANCE = 10
+"""Seconds that a noisy machine may add."""
+
+
+def enqueue_endless(handlers, gate, **options):
+    payload = {"gate": gate.path}
+    takes = {endless.swallow, endless.await_and_swallow}
+    return {
+        jobs.enqueue(each, payload if each in takes else None, max_attempts=1, **options): each
+        for each in handlers
+    }
+
+
+def assert_slots_are_back(slots, gate):
+    """Let as many jobs run at once as there are slots."""
+    probes = [jobs.enqueue(work.hold, {"gate": gate.path}) for _ in range(slots)]
+    happened("started", *probes)
+    gate.open()
+    all_in(JobState.SUCCEEDED, *probes)
+
+
+class TestMatrix:
+    def test_every_endless_handler_ends_and_gives_its_slot_back(self, workers, gate):
+        """F49: side by side in one worker, each once past its deadline and once asked to stop."""
+        every = [*endless.SOFT, *endless.HARD]
+        worker = workers.start("--concurrency", 2 * len(every), flare={"TIMEOUT_GRACE": GRACE})
+        late = enqueue_endless(every, gate, timeout=timedelta(seconds=TIMEOUT))
+        stopped = enqueue_endless(every, gate, timeout=timedelta(minutes=5))
+        happened("started", *stopped)
+        assert {jobs.stop(job_id) for job_id in stopped} == {True}
+
+        all_in(JobState.DEAD_LETTER, *late)
+        for job_id, handler in late.items():
+            assert history(job_id) == [(1, "timed_out")], handler
+            record = attempt_of(job_id)
+            seconds = (record.ended_at - record.started_at).total_seconds()
+            assert TIMEOUT <= seconds < TIMEOUT + GRACE + ALLOWANCE, handler
+            assert row(job_id).error_message.startswith("JobTimeout: the attempt ran longer"), handler
+        all_in(JobState.CANCELLED, *stopped)
+        for job_id, handler in stopped.items():
+            found = row(job_id)
+            assert (found.error_message[:7], found.attempt, found.cancelled_by) == ("stopped", 1, None)
+            assert history(job_id) == [], handler
+            assert (found.completed_at - found.started_at).total_seconds() < GRACE + 2 * ALLOWANCE, handler
+        # Only those lost their thread that left no other way.
+        for job_id, handler in {**late, **stopped}.items():
+            overran = f"endless.{handler.__name__} {job_id} did not end when told to" in worker.log
+            assert overran == (handler in endless.HARD), handler
+
+        assert_slots_are_back(2 * len(every), gate)
+        # Threads that still sleep do not keep the process.
+        assert worker.terminate().exit_code() == 0
+        assert "Traceback" not in worker.log
+
+    def test_a_coroutine_that_blocks_the_loop_takes_the_others_with_it_and_nobody_later(self, workers, gate):
+        """F49: coroutines begin on another loop then."""
+        worker = workers.start("--concurrency", 4, flare={"TIMEOUT_GRACE": 2})
+        neighbour = enqueue_endless([endless.await_sleep], gate, timeout=timedelta(seconds=2))
+        happened("started", *neighbour)
+        late = enqueue_endless([endless.block_the_loop], gate, timeout=timedelta(seconds=1))
+        all_in(JobState.DEAD_LETTER, *late, *neighbour)
+        stopped = enqueue_endless([endless.block_the_loop], gate)
+        happened("started", *stopped)
+        assert jobs.stop(*stopped)
+        all_in(JobState.CANCELLED, *stopped)
+        assert [history(job_id) for job_id in [*late, *neighbour, *stopped]] == [
+            [(1, "timed_out")],
+            [(1, "timed_out")],
+            [],
+        ]
+        after = jobs.enqueue(work.typed_async, PARCEL)
+        all_in(JobState.SUCCEEDED, after)
+        assert_slots_are_back(4, gate)
+        assert worker.terminate().exit_code() == 0
+
+
+PARCEL = {
+    "number": 7,
+    "price": "9.99",
+    "due": "2026-01-02T03:04:05Z",
+    "within": "PT5M",
+}
+
+
+class TestStop:
+    def test_a_handler_that_heeds_its_token_ends_at_once_and_cascades(self, workers, gate):
+        asked = [jobs.enqueue(each, {"gate": gate.path}) for each in (work.heed, work.heed_async)]
+        children = [jobs.continue_with(each, work.good) for each in asked]
+        workers.start()
+        happened("started", *asked)
+        late_child = jobs.continue_with(asked[0], work.good)
+        for job_id in asked:
+            assert jobs.stop(job_id) is True
+            assert jobs.cancel(job_id) is False
+        all_in(JobState.CANCELLED, *asked, *children)
+        eventually(lambda: states(late_child) == [JobState.CANCELLED])
+        for job_id, child in zip([*asked, asked[0]], [*children, late_child], strict=True):
+            status = jobs.get_status(job_id)
+            assert (status.error_message, status.cancelled_by, history(job_id)) == ("stopped", None, [])
+            assert jobs.get_status(child).cancelled_by == job_id
+        assert [jobs.stop(job_id) for job_id in asked] == [False, False]
+
+    def test_a_handler_that_returns_in_spite_of_it_has_succeeded(self, workers, gate):
+        job_id = jobs.enqueue(work.late_but_done)
+        child = jobs.continue_with(job_id, work.good)
+        workers.start()
+        happened("started", job_id)
+        assert jobs.stop(job_id)
+        all_in(JobState.SUCCEEDED, job_id, child)
+        assert row(job_id).result == "in time"
+
+    def test_what_is_raised_in_it_says_why(self, workers):
+        sync, task = jobs.enqueue(work.overlong), jobs.enqueue(work.overlong_async)
+        workers.start()
+        happened("started", sync, task)
+        assert jobs.stop(sync)
+        assert jobs.stop(task)
+        all_in(JobState.CANCELLED, sync, task)
+        assert events(sync) == ["started", "told", "raised JobCancelled"]
+        assert events(task) == ["started", "raised JobCancelled"]
+
+    def test_a_job_whose_worker_dies_after_the_request_is_not_run_again(self, workers, gate):
+        """The loss of its worker is one more end that is not a return."""
+        job_id = jobs.enqueue(work.hold, {"gate": gate.path})
+        child = jobs.continue_with(job_id, work.good)
+        first = workers.start(flare={"BEAT": 1, "LEASE": 3})
+        happened("started", job_id)
+        first.freeze()
+        assert jobs.stop(job_id)
+        first.kill()
+        workers.start()
+        all_in(JobState.CANCELLED, job_id, child)
+        assert (row(job_id).error_message, history(job_id)) == ("stopped", [(1, "lost")])
+        assert events(job_id) == ["started"]

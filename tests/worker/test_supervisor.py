@@ -1,0 +1,122 @@
+"""The supervisor's dealings with children that are no workers."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from django_flare.worker import children
+from django_flare.worker import supervisor as module
+from django_flare.worker.channel import Report
+from django_flare.worker.children import ChildProcess
+from django_flare.worker.supervisor import Supervisor, Terms
+from django_flare.worker.vitals import Vitals
+from tests.system.support import is_there
+from tests.worker.support import PATIENCE, eventually
+
+TERMS = Terms(processes=1, shutdown_timeout=600, stuck_after=60)
+VITALS = Vitals(worker_id="wrk_1", slots=1, running=0, overdue=1.0, failing=0, beat_age=5.0)
+
+
+class TestVitals:
+    @pytest.fixture
+    def child(self):
+        child = ChildProcess([sys.executable, "-c", ""], 0.0)
+        yield child
+        child._process.wait()
+        child.close()
+
+    def at(self, child, now):
+        supervisor = Supervisor(TERMS, [], lambda *_: None, lambda: now)
+        supervisor._places[0].serving = child
+        (found,) = supervisor.vitals() or [None]
+        supervisor._places[0].serving = None
+        supervisor._close()
+        return found and (found.overdue, found.beat_age)
+
+    def test_what_a_silent_child_has_said_ages(self, child):
+        """Or probes would call it well until it is killed."""
+        assert self.at(child, 100.0) is None
+        child.report = Report(vitals=VITALS)
+        child.watch.note(child.report, 100.0, 60.0)
+        assert self.at(child, 100.0) == (1.0, 5.0)
+        assert self.at(child, 140.0) == (39.0, 45.0)
+
+    def test_the_time_between_two_reports_is_no_delay(self, child):
+        child.report = Report(vitals=VITALS)
+        child.watch.note(child.report, 100.0, 60.0)
+        assert self.at(child, 101.5) == (1.0, 6.5)
+
+
+def test_signals_are_passed_on_to_those_that_can_handle_them():
+    """Before its first report a child has no handler, and would end."""
+    supervisor, sent = Supervisor(TERMS, [], lambda *_: None), []
+    supervisor._places[0].leaving = [
+        SimpleNamespace(report=None, send_signal=lambda number: sent.append("new")),
+        SimpleNamespace(report=Report(vitals=VITALS), send_signal=lambda number: sent.append(number)),
+    ]
+    supervisor.pass_on(signal.SIGQUIT)
+    assert sent == [signal.SIGQUIT]
+    supervisor._places[0].leaving = []
+    supervisor._close()
+
+
+SCRIPT = """
+import os, pathlib, subprocess, sys, time
+from django_flare.worker.channel import take_leash
+leash, stage = take_leash(), pathlib.Path(sys.argv[1])
+def wait_for(name):
+    deadline = time.monotonic() + 60
+    while not (stage / name).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+helper = subprocess.Popen(["sleep", "60"])
+(stage / "new").write_text(str(helper.pid))
+(stage / "new").rename(stage / "helper")
+wait_for("close")
+os.close(leash.reports)
+wait_for("end")
+os._exit(0)
+"""
+
+
+class TestAClosedPipe:
+    @pytest.fixture
+    def stage(self, tmp_path, monkeypatch):
+        """Have a child that is to stop, with a process that it has started and left behind."""
+        monkeypatch.setattr(module, "_LOOK", 0.05)
+        supervisor = Supervisor(TERMS, [sys.executable, "-c", SCRIPT, str(tmp_path)], lambda *_: None)
+        thread = threading.Thread(target=supervisor.run, daemon=True)
+        thread.start()
+        eventually((tmp_path / "helper").exists)
+        (child,) = supervisor._children()
+        supervisor.stop()
+        helper = int((tmp_path / "helper").read_text())
+        yield SimpleNamespace(path=tmp_path, thread=thread, child=child, helper=helper)
+        (tmp_path / "close").touch()
+        (tmp_path / "end").touch()
+        thread.join(PATIENCE)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(helper, signal.SIGKILL)
+
+    def test_at_a_normal_end_what_was_left_running_goes_on(self, stage, monkeypatch):
+        """The pipe closes a moment before the end can be seen."""
+        monkeypatch.setattr(children, "_LAST_MOMENT", PATIENCE)
+        monkeypatch.setattr(children, "is_exiting", lambda pid: pid == stage.child.pid)
+        (stage.path / "close").touch()
+        eventually(lambda: stage.child.receiver.is_closed)
+        (stage.path / "end").touch()
+        stage.thread.join(PATIENCE)
+        assert not stage.thread.is_alive()
+        assert stage.child.poll() == 0
+        assert is_there(stage.helper)
+
+    def test_a_child_that_goes_on_without_it_is_killed(self, stage):
+        (stage.path / "close").touch()
+        stage.thread.join(PATIENCE)
+        assert not stage.thread.is_alive()
+        assert stage.child.poll() == -signal.SIGKILL
+        eventually(lambda: not is_there(stage.helper))
