@@ -30,7 +30,10 @@ Notice = Callable[[], object]
 
 
 class Slot(threading.Thread):
-    """A thread that performs runs until it finds None in the queue, or has been abandoned."""
+    """A thread that performs runs until it finds None in the queue, or has been abandoned.
+
+    None stays in the queue: it ends all slots, also one that starts while the others end.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,8 @@ class Slot(threading.Thread):
             if self._abandoned:
                 break
             self._idle_since = time.monotonic()
+        else:
+            self._waiting.put(None)
         drop_connections()
 
     def cancel_queries(self, run: Run) -> None:

@@ -18,6 +18,7 @@ logger = logging.getLogger("django_flare.worker")
 _TELL_TO_RAISE = 1.0
 """Seconds after it was told to end at which an exception is raised in the handler."""
 _TICK = 0.25
+_A_MOMENT = 0.05
 
 
 class Slots:
@@ -128,12 +129,11 @@ class Slots:
         self._stopped.set()
         deadline = time.monotonic() + seconds
         slots = list(self._slots)
-        for _ in slots:
-            self._waiting.put(None)
+        self._waiting.put(None)
         for slot in slots:
-            # The watchdog may just have given one up, and nobody waits for that.
-            if not slot.is_abandoned:
-                slot.join(max(0.0, deadline - time.monotonic()))
+            # Nobody waits for one that the watchdog gives up, a moment ago or only now.
+            while slot.is_alive() and not slot.is_abandoned and time.monotonic() < deadline:
+                slot.join(_A_MOMENT)
         self._loop.stop()
         left_behind = [slot for slot in [*self._abandoned, *slots] if slot.is_abandoned and slot.is_alive()]
         return not left_behind and not any(slot.current for slot in slots)

@@ -216,6 +216,27 @@ def test_nobody_waits_for_a_slot_that_was_given_up_a_moment_ago(bench):
     go.set()
 
 
+def test_a_slot_that_is_replaced_during_the_stop_keeps_no_other_from_ending(bench):
+    """The watchdog may have given one up before the stop and replace it after."""
+    slots = bench(2).slots
+    begun, go = threading.Event(), threading.Event()
+    hold_on_stage[:] = [begun, go]
+    slots.put(make_run(hold_on, parent_count=0))
+    assert begun.wait(PATIENCE)
+    slots._slots.remove(next(slot for slot in slots._slots if slot.current is None))
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(slots.stop(3600)), daemon=True)
+    thread.start()
+    assert slots._stopped.wait(PATIENCE)
+    slots._refill()
+    newest = slots._slots[-1]
+    newest.join(PATIENCE)
+    assert not newest.is_alive()
+    go.set()
+    thread.join(PATIENCE)
+    assert answers == [True]
+
+
 hold_on_stage = []
 
 
