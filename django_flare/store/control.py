@@ -11,7 +11,7 @@ from django.db.models import Case, F, IntegerField, When
 from django_flare.models import Job
 from django_flare.states import Event, JobState, sources
 from django_flare.store.clock import DatabaseNow, aware, now_sql
-from django_flare.store.rows import by_index, jobs, locked
+from django_flare.store.rows import by_index, in_state, jobs, locked
 from django_flare.store.runs import running
 
 
@@ -82,8 +82,7 @@ def _change(key: int, event: Event, using: str, **values: Any) -> bool:
 
 def lock_due(state: str, limit: int, using: str) -> list[tuple[int, str]]:
     """Lock up to `limit` rows in `state` whose time has come and that wait for no parent."""
-    # Both conditions on the state: the first is the partial index's, the second its leading column.
-    waiting = jobs(using).filter(state__in=_DUE_STATES, open_parents=0).filter(state=state)
+    waiting = in_state(state, _DUE_STATES, using).filter(open_parents=0)
     rows = by_index(waiting, "flare_job_due").filter(run_at__lte=DatabaseNow()).order_by("run_at")
     return list(locked(rows, skip=True).values_list("id", "queue")[:limit])
 
@@ -97,14 +96,18 @@ def promote(ids: list[int], using: str) -> int:
 def next_due(using: str) -> float | None:
     """Return the seconds until the next row's time comes (0 or less: it has come), or None.
 
-    Raw: one statement with one index probe per state. The ORM has no SELECT without a table, and
-    a MIN over both states reads every scheduled row on MariaDB.
+    Raw: one statement with one index probe per state. The ORM has no SELECT without a table, and a
+    MIN over both states reads every scheduled row on MariaDB. The one state stands first: SQLite, once
+    it has statistics, otherwise looks for the minimum among both.
     """
     connection = connections[using]
     job = connection.ops.quote_name(Job._meta.db_table)
     states = ", ".join(f"'{state}'" for state in _DUE_STATES)
-    waiting = f"{job} WHERE state IN ({states}) AND open_parents = 0"
-    earliest = [f"(SELECT MIN(run_at) FROM {waiting} AND state = '{state}')" for state in _DUE_STATES]  # noqa: S608 - names are ours
+    waiting = f"state IN ({states}) AND open_parents = 0"
+    earliest = [
+        f"(SELECT MIN(run_at) FROM {job} WHERE state = '{state}' AND {waiting})"  # noqa: S608 - names are ours
+        for state in _DUE_STATES
+    ]
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {now_sql(connection)}, {', '.join(earliest)}", [])
         now, *times = cursor.fetchone()

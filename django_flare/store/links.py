@@ -15,7 +15,7 @@ from django_flare.models import Continuation, Job
 from django_flare.states import BROKEN, Event, JobState, sources
 from django_flare.store.clock import DatabaseNow, aware, now_sql, read_now
 from django_flare.store.compiled import IDS, Compiled
-from django_flare.store.rows import by_index, jobs, links, locked
+from django_flare.store.rows import by_index, in_state, jobs, links, locked
 
 CHUNK = 500
 """How many rows one statement names at most; longer lists of ids turn into bad plans."""
@@ -191,8 +191,8 @@ def stuck_children(limit: int, using: str) -> list[int]:
     parents = links(using).filter(child_id=OuterRef("pk"))
     broken = Exists(parents.filter(parent__state__in=sorted(BROKEN)))
     unfinished = Exists(parents.exclude(parent__state=JobState.SUCCEEDED))
-    waiting = jobs(using).filter(state__in=sorted(sources(Event.DUE)), open_parents__gt=0)
-    stuck = waiting.filter(state=JobState.SCHEDULED).filter(broken | ~unfinished)
+    waiting = in_state(JobState.SCHEDULED, sources(Event.DUE), using).filter(open_parents__gt=0)
+    stuck = waiting.filter(broken | ~unfinished)
     return list(stuck.order_by("pk").values_list("pk", flat=True)[:limit])
 
 

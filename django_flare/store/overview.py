@@ -16,12 +16,11 @@ from django_flare.models import Job, Worker
 from django_flare.states import FINAL, Event, JobState, sources
 from django_flare.store.claim import claimable
 from django_flare.store.queues import paused
-from django_flare.store.rows import by_index, jobs, workers
+from django_flare.store.rows import by_index, in_state, jobs, workers
 from django_flare.store.runs import running
 
 _CLAIM_ORDER = ("rank", "run_at", "id")
 _DUE_STATES = sorted(sources(Event.DUE))
-_FINAL_STATES = sorted(FINAL)
 
 
 def count_state(state: JobState, most: int, using: str) -> int:
@@ -40,17 +39,14 @@ def _of_state(state: JobState, using: str) -> QuerySet[Job, Any]:
     elif state is JobState.PROCESSING:
         rows = by_index(running(using), "flare_job_running").order_by("worker_id")
     elif state in FINAL:
-        # Both conditions on the state: the first is the partial index's, the second its leading column.
-        ended = jobs(using).filter(state__in=_FINAL_STATES).filter(state=state)
-        rows = by_index(ended, "flare_job_finished").order_by("completed_at")
+        rows = by_index(in_state(state, FINAL, using), "flare_job_finished").order_by("completed_at")
     else:
         rows = _waiting(state, using)
     return rows.values_list("pk")
 
 
 def _waiting(state: str, using: str) -> QuerySet[Job]:
-    rows = jobs(using).filter(state__in=_DUE_STATES).filter(state=state)
-    return by_index(rows, "flare_job_due").order_by("open_parents", "run_at")
+    return by_index(in_state(state, _DUE_STATES, using), "flare_job_due").order_by("open_parents", "run_at")
 
 
 def _of_queue(queue: str, using: str) -> QuerySet[Job]:

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django_flare.models import Job
 from django_flare.states import FINAL
 from django_flare.store.clock import DatabaseNow
-from django_flare.store.rows import attempts, by_index, jobs, links, locked
+from django_flare.store.rows import attempts, by_index, in_state, jobs, links, locked
 
 
 def expired(state: str, keep: timedelta, using: str) -> QuerySet[Job]:
@@ -19,9 +19,7 @@ def expired(state: str, keep: timedelta, using: str) -> QuerySet[Job]:
     A job with a child that has not ended is needed: the child's state follows from its parents'.
     """
     unfinished = links(using).filter(parent_id=OuterRef("pk")).exclude(child__state__in=sorted(FINAL))
-    # Both conditions on the state: the first is the partial index's, the second its leading column.
-    ended = jobs(using).filter(state__in=sorted(FINAL)).filter(state=state)
-    return ended.filter(~Exists(unfinished), completed_at__lt=DatabaseNow() - keep)
+    return in_state(state, FINAL, using).filter(~Exists(unfinished), completed_at__lt=DatabaseNow() - keep)
 
 
 def lock_expired(state: str, keep: timedelta, limit: int, using: str) -> list[int]:

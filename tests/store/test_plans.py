@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_flare import JobState, jobs
 from django_flare.jobs.overview import read_overview
-from django_flare.lifecycle import housekeeping, recovery
+from django_flare.lifecycle import housekeeping, recovery, retention
 from django_flare.models import Attempt, Continuation, Job, Queue, Worker
 from django_flare.store import claim, control, keys, links, overview, rows, workers
 from tests.support import USING, Driver
@@ -85,14 +85,21 @@ def explained(work, containing="django_flare_job"):
 
 
 def plans_of(work, containing="django_flare_job"):
-    with CaptureQueriesContext(connection) as captured:
+    statements = []
+
+    def note(execute, sql, parameters, many, context):
+        statements.append((sql, parameters))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(note):
         work()
-    return [plan(query["sql"]) for query in captured.captured_queries if containing in query["sql"]]
+    return [plan(sql, parameters) for sql, parameters in statements if containing in sql]
 
 
-def plan(statement):
+def plan(statement, parameters):
+    """Explain the statement as it was sent: an engine may plan parameters unlike literals."""
     with connection.cursor() as cursor:
-        cursor.execute(EXPLAIN[connection.vendor] + statement)
+        cursor.execute(EXPLAIN[connection.vendor] + statement, parameters)
         found = cursor.fetchall()
         if connection.vendor == "sqlite":
             return "\n".join(row[-1] for row in found)
@@ -195,6 +202,36 @@ def test_the_next_due_time():
     # MariaDB answers a MIN from the end of the index alone, and then names no index.
     assert "flare_job_due" in text or text.count("Select tables optimized away") == 2, text
     assert not scans_everything(text), text
+
+
+def test_the_children_that_wait_for_nobody():
+    assert_uses("flare_job_due", explained(lambda: links.stuck_children(100, USING)))
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="counts steps of SQLite's machine")
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: housekeeping.next_due(USING),
+        lambda: control.lock_due(JobState.FAILED, 500, USING),
+        lambda: retention.prune({JobState.DEAD_LETTER: timedelta(days=1)}, USING),
+        lambda: overview.count_ended(JobState.DEAD_LETTER, timezone.now() - timedelta(days=1), CAP, USING),
+    ],
+)
+def test_one_state_is_found_without_reading_the_others_of_its_index(work):
+    """The plan does not tell: with statistics SQLite may take all states of a partial index for one."""
+    steps = 0
+
+    def count():
+        nonlocal steps
+        steps += 1
+
+    connection.connection.set_progress_handler(count, 100)
+    try:
+        work()
+    finally:
+        connection.connection.set_progress_handler(None, 0)
+    assert steps < 20
 
 
 def test_the_runs_of_a_worker():
