@@ -16,7 +16,7 @@ from django_flare.models import Job, Worker
 from django_flare.states import FINAL, Event, JobState, sources
 from django_flare.store.claim import claimable
 from django_flare.store.queues import paused
-from django_flare.store.rows import by_index, in_state, jobs, workers
+from django_flare.store.rows import by_index, in_state, workers
 from django_flare.store.runs import running
 
 _CLAIM_ORDER = ("rank", "run_at", "id")
