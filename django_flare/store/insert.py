@@ -104,7 +104,7 @@ def _insert_one(row: NewRow, using: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             _one_row(using, now_sql(connection)),
-            [*_given(row, connection).values(), run_at, row.state in ENDED],
+            [*_given(row, connection), run_at, row.state in ENDED],
         )
 
 
@@ -116,17 +116,26 @@ def _one_row(using: str, now: str) -> str:
 
 
 def _insert_several(rows: Sequence[NewRow], using: str) -> None:
+    """Send what all rows share once, and in the document only what differs: a third of the time."""
     connection = connections[using]
+    columns = {name: [getattr(row, name) for row in rows] for name in _GIVEN}
+    shared = {name: of[0] for name, of in columns.items() if of.count(of[0]) == len(of)}
+    differing = {name: _prepared(name, of, connection) for name, of in columns.items() if name not in shared}
     now = now_sql(connection)
-    members = {name: INTEGER if name in _NUMBERS else TEXT for name in _GIVEN}
-    selected = {name: _selected(name, connection) for name in _GIVEN}
-    columns = selected | _INITIAL | {"created_at": now, "run_at": now}
-    values, source = ", ".join(columns.values()), records(connection, members)
-    document = msgspec.json.encode([_given(row, connection) for row in rows], enc_hook=str).decode()
+    selected = {
+        name: _cast("%s" if name in shared else f"d.{connection.ops.quote_name(name)}", name, connection)
+        for name in _GIVEN
+    }
+    into = selected | _INITIAL | {"created_at": now, "run_at": now}
+    members = {name: INTEGER if name in _NUMBERS else TEXT for name in differing}
+    records_of = [
+        dict(zip(differing, values, strict=True)) for values in zip(*differing.values(), strict=True)
+    ]
+    document = msgspec.json.encode(records_of, enc_hook=str).decode()
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{_into(connection, columns)} SELECT {values} FROM {source}",  # noqa: S608 - names are ours
-            [document],
+            f"{_into(connection, into)} SELECT {', '.join(into.values())} FROM {records(connection, members)}",  # noqa: S608 - names are ours
+            [*(_prepared(name, [value], connection)[0] for name, value in shared.items()), document],
         )
 
 
@@ -135,19 +144,20 @@ def _into(connection: BaseDatabaseWrapper, columns: Iterable[str]) -> str:
     return f"INSERT INTO {quote(Job._meta.db_table)} ({', '.join(map(quote, columns))})"
 
 
-def _given(row: NewRow, connection: BaseDatabaseWrapper) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in _GIVEN}
-    for name in _ENGINE_TYPED:
-        if values[name] is not None:
-            values[name] = _FIELDS[name].get_db_prep_value(values[name], connection)
-    return values
+def _given(row: NewRow, connection: BaseDatabaseWrapper) -> list[Any]:
+    return [_prepared(name, [getattr(row, name)], connection)[0] for name in _GIVEN]
 
 
-def _selected(name: str, connection: BaseDatabaseWrapper) -> str:
-    column = f"d.{connection.ops.quote_name(name)}"
+def _prepared(name: str, values: list[Any], connection: BaseDatabaseWrapper) -> list[Any]:
+    """Return the values of a column as this engine takes them."""
+    if name not in _ENGINE_TYPED:
+        return values
+    prepare = _FIELDS[name].get_db_prep_value
+    return [None if value is None else prepare(value, connection) for value in values]
+
+
+def _cast(value: str, name: str, connection: BaseDatabaseWrapper) -> str:
     # The others convert text as they store it.
-    return (
-        f"CAST({column} AS {_FIELDS[name].db_type(connection)})"
-        if connection.vendor == "postgresql"
-        else column
-    )
+    if connection.vendor != "postgresql":
+        return value
+    return f"CAST({value} AS {_FIELDS[name].db_type(connection)})"
