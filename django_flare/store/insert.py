@@ -128,14 +128,13 @@ def _insert_several(rows: Sequence[NewRow], using: str) -> None:
     }
     into = selected | _INITIAL | {"created_at": now, "run_at": now}
     members = {name: INTEGER if name in _NUMBERS else TEXT for name in differing}
-    records_of = [
-        dict(zip(differing, values, strict=True)) for values in zip(*differing.values(), strict=True)
-    ]
-    document = msgspec.json.encode(records_of, enc_hook=str).decode()
+    rest = [dict(zip(differing, values, strict=True)) for values in zip(*differing.values(), strict=True)]
+    given = [_prepared(name, [value], connection)[0] for name, value in shared.items()]
+    source, values = records(connection, members), ", ".join(into.values())
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{_into(connection, into)} SELECT {', '.join(into.values())} FROM {records(connection, members)}",  # noqa: S608 - names are ours
-            [*(_prepared(name, [value], connection)[0] for name, value in shared.items()), document],
+            f"{_into(connection, into)} SELECT {values} FROM {source}",  # noqa: S608 - names are ours
+            [*given, msgspec.json.encode(rest, enc_hook=str).decode()],
         )
 
 
