@@ -132,7 +132,7 @@ def record_with(work: Callable[[], Outcome], using: str) -> tuple[Outcome, JobSt
     with transaction(using):
         outcome = work()
         # Only a success comes here, and that is decided without a look at the row.
-        if not runs.write_runs([succeeded(outcome)], using):
+        if not runs.write_success(succeeded(outcome), using):
             raise LeaseLostError
         settle_children([outcome.id], using)
     return outcome, JobState.SUCCEEDED
