@@ -129,8 +129,8 @@ def write_success(write: RunWrite, using: str) -> bool:
     connection = connections[using]
     now = now_sql(connection)
     statement = f"""
-        UPDATE {by_key(Job, connection)} SET state = %s, completed_at = {now}, progress = %s, stop_requested = FALSE,
-        result = %s, result_error = %s, error_message = %s
+        UPDATE {by_key(Job, connection)} SET state = %s, completed_at = {now}, stop_requested = FALSE,
+        progress = %s, result = %s, result_error = %s, error_message = %s
         WHERE id = %s AND fence = %s AND state = %s
         """  # noqa: S608 - names are ours
     said = [write.state.value, write.progress, write.result, write.result_error, write.error_message]

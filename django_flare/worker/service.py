@@ -32,6 +32,8 @@ logger = logging.getLogger("django_flare.worker")
 
 _WITH_WAKEUPS = 1.0
 _WITHOUT_WAKEUPS = 0.2
+_SHORT_LOOK = 0.1
+_LONG_LOOK = 1.0
 _TOKENS_TO_END = 1.0
 _LAST_WRITES = 5.0
 _LONGEST_BACKOFF = 5.0
@@ -218,7 +220,10 @@ class WorkerService:
     def _wait(self) -> None:
         """Wait for the end of the work, or for a stop and then for the running jobs as long as allowed."""
         settled = self._dispatcher.settled
-        while not self._stop_asked.is_set() and not settled.wait(0.1):
+        # Only these end it before it is told to.
+        ends_by_itself = self._options.burst or self._options.max_jobs is not None
+        patience = _SHORT_LOOK if ends_by_itself else _LONG_LOOK
+        while not self._stop_asked.wait(patience) and not settled.is_set():
             self._retire_after_max_jobs()
         self._retire_after_max_jobs()
         if not settled.is_set():

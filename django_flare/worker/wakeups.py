@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -119,11 +120,16 @@ class Listener(Waker):
         self._send_echo()
         self._await_echo()
         self._listen(CHANNEL)
+        self._socket = select.poll()
+        self._socket.register(self._driver, select.POLLIN)
         self._checked_at = time.monotonic()
 
     def _watch(self) -> None:
-        for _ in self._driver.notifies(timeout=self._PATIENCE, stop_after=1):
+        # What has come with the answer to a statement makes no socket readable.
+        for _ in self._driver.notifies(timeout=0):
             self._wake()
+        # Not with that method's own timeout, which looks round ten times a second.
+        self._socket.poll(1000 * self._PATIENCE)
         if time.monotonic() - self._checked_at > self._patience_with_server:
             # A half-open connection is as silent as one on which nothing happens (F24, F37).
             with self._line:
