@@ -21,11 +21,16 @@ class Place:
     def is_vacant(self, now: float) -> bool:
         """Whether to start a child now.
 
-        One that waits for long runs before it ends may be replaced meanwhile; a second one may not,
-        or a short `--max-jobs` with long jobs would gather processes without end.
+        Children that wait for long runs before they end are replaced meanwhile, until those runs are more
+        than a place has slots: so a short `--max-jobs` with long jobs gathers no processes without end.
         """
-        is_crowded = sum(child.kill_at == math.inf for child in self.leaving) > 1
-        return self.serving is None and now >= self.start_at and not is_crowded
+        return self.serving is None and now >= self.start_at and not self._is_crowded()
+
+    def _is_crowded(self) -> bool:
+        unlimited = [
+            child.report.vitals for child in self.leaving if child.kill_at == math.inf and child.report
+        ]
+        return bool(unlimited) and sum(max(1, each.running) for each in unlimited) > unlimited[0].slots
 
     def remove(self, child: ChildProcess) -> None:
         """Forget a child that serves here or leaves."""
