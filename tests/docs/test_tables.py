@@ -28,14 +28,7 @@ from django_flare.api.creation import FIELDS
 from django_flare.api.documentation.generator import HEADERS
 from django_flare.api.documentation.schemas import SCHEMAS
 from django_flare.api.problems import STATUSES
-from django_flare.conf import (
-    KEYS,
-    MAX_ATTEMPTS_BOUND,
-    MAX_TIMEOUT,
-    MIN_TIMEOUT,
-    PRIORITY_BOUND,
-    build_settings,
-)
+from django_flare.conf import KEYS, build_settings
 from django_flare.definitions import Backoff, JobOptions, validate_options
 from django_flare.definitions.decorator import MAX_NAME_LENGTH
 from django_flare.models.api_key import Scope
@@ -117,10 +110,10 @@ class TestOptions:
     def test_the_bounds(self):
         takes = {name: text.replace("−", "-") for name, (_, _, text) in self.ROWS.items()}
         assert f"1 to {values.MAX_QUEUE_LENGTH} " in takes["queue"]
-        assert takes["max_attempts"] == f"1 to {MAX_ATTEMPTS_BOUND}"
-        assert (MIN_TIMEOUT, MAX_TIMEOUT) == (1, 24 * 3600)
+        assert takes["max_attempts"] == f"1 to {values.MAX_ATTEMPTS_BOUND}"
+        assert (values.MIN_TIMEOUT, values.MAX_TIMEOUT) == (1, 24 * 3600)
         assert takes["timeout"] == "a timedelta from 1 s to 24 h"
-        assert takes["priority"].startswith(f"-{PRIORITY_BOUND} to {PRIORITY_BOUND};")
+        assert takes["priority"].startswith(f"-{values.PRIORITY_BOUND} to {values.PRIORITY_BOUND};")
         assert f"at most {values.MAX_TAGS} strings" in takes["tags"]
         assert f"keys of 1 to {values.MAX_TAG_KEY_LENGTH} characters" in takes["tags"]
         assert f"values of at most {values.MAX_TAG_VALUE_LENGTH};" in takes["tags"]
