@@ -11,7 +11,6 @@ from django.core.servers.basehttp import WSGIRequestHandler
 from django_flare import jobs
 from django_flare.client import AsyncFlareClient, FlareClient
 
-
 # Without TLS there is nothing to verify; reading all certificates takes longer than most tests.
 
 
