@@ -27,14 +27,15 @@ class Stage:
         options.setdefault("queue", f"stage-{self._made}")
         when = timedelta(hours=1) if state is JobState.SCHEDULED else timedelta(0)
         job_id = self.verbs.schedule(PLAIN, {"n": self._made}, when=when, **options)
-        self._bring(job_id, state)
+        self.bring(job_id, state)
         return job_id
 
     def every(self):
         """Return a job in each state, by state."""
         return {state: self.job(state) for state in JobState}
 
-    def _bring(self, job_id, state):
+    def bring(self, job_id, state):
+        """Bring a pending job into this state."""
         ends = {
             JobState.PROCESSING: self.driver.start,
             JobState.SUCCEEDED: lambda each: self.driver.succeed(each, result='{"done": [1, null]}'),

@@ -241,17 +241,11 @@ class TestIdempotency:
         assert [call() for call in calls] == first
         assert first[1] == first[2]
 
-    @pytest.mark.parametrize("state", list(JobState))
+    @pytest.mark.parametrize("state", sorted(set(JobState) - {JobState.SCHEDULED}))
     def test_it_does_not_matter_what_has_become_of_the_job(self, verbs, state):
-        stage = Stage(verbs)
-        options = {"queue": "one", "idempotency_key": self.KEY}
-        first = verbs.enqueue(PLAIN, **options) if state is not JobState.SCHEDULED else None
-        if first is None:
-            first = verbs.schedule(PLAIN, when=SOON, **options)
-            assert verbs.schedule(PLAIN, when=SOON, **options) == first
-            return
-        stage._bring(first, state)
-        assert verbs.enqueue(PLAIN, **options) == first
+        first = verbs.enqueue(PLAIN, queue="one", idempotency_key=self.KEY)
+        Stage(verbs).bring(first, state)
+        assert verbs.enqueue(PLAIN, queue="one", idempotency_key=self.KEY) == first
 
     def test_a_different_request_is_a_conflict(self, every_verbs):
         every_verbs.enqueue(PLAIN, {"a": 1}, queue="q", idempotency_key=self.KEY)
