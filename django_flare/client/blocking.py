@@ -34,7 +34,8 @@ class FlareClient(Access[httpx.Client]):
     `base_url` is the address that the project gave the API, without `v1`. `timeout`, in seconds or as a
     timedelta, holds for connecting and for each wait for the server. `transport` is one of httpx's, for
     certificates or a proxy of your own. Threads may share a client; it keeps connections open until
-    `close()`, or the end of its `with` block. A bad argument is a FlareOptionError that does not show the key.
+    `close()`, or the end of its `with` block. A bad argument is a FlareOptionError, which never shows the
+    key.
 
     Jobs are named by their type's name. Every verb may also raise FlareAuthenticationError,
     FlareRateLimitError and FlareApiError. An answer 429, 502, 503 or 504, a job's twin still in flight, or
