@@ -21,7 +21,7 @@ help: ## show this list
 test: $(INSTALLED)-test ## run the tests on every database there is
 	$(BIN)/python -m tests.run $(ARGS)
 
-demo: $(INSTALLED)-core ## run the example project and watch its jobs
+demo: $(INSTALLED)-client ## run the example project and watch its jobs
 	$(BIN)/python -m example_project.demo $(ARGS)
 
 lint: $(INSTALLED)-lint ## check style, layers, outdated Django, templates
@@ -59,11 +59,6 @@ $(VENV)/.python-$(VERSION):
 		{ echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 …'; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV) || \
 		{ echo '$(PYTHON) cannot build $(VENV); on Debian: apt install python3-venv'; exit 1; }
-	@touch $@
-
-$(INSTALLED)-core: $(VENV)/.python-$(VERSION)
-	@echo 'Installing django_flare into $(VENV) …'
-	@$(PIP) --editable .
 	@touch $@
 
 $(INSTALLED)-%: $(VENV)/.python-$(VERSION)

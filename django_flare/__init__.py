@@ -9,9 +9,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from django_flare import jobs as jobs
+    from django_flare.arguments import JobOptions as JobOptions
     from django_flare.context import JobContext as JobContext
     from django_flare.definitions import Backoff as Backoff
-    from django_flare.definitions import JobOptions as JobOptions
     from django_flare.definitions import job as job
     from django_flare.errors import Discard as Discard
     from django_flare.errors import FlareApiError as FlareApiError
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 # Imported on first use: a Django app's package must be importable before the apps are ready,
 # and the HTTP client without Django configured at all.
 _HOMES = {
+    "JobOptions": "arguments",
     "JobContext": "context",
     "Backoff": "definitions",
-    "JobOptions": "definitions",
     "job": "definitions",
     "Discard": "errors",
     "FlareApiError": "errors",

@@ -19,10 +19,6 @@ from django_flare.values import BadValueError, kind
 
 _T = TypeVar("_T")
 
-MAX_ATTEMPTS_BOUND = 100
-PRIORITY_BOUND = 100
-MIN_TIMEOUT = values.SECOND
-MAX_TIMEOUT = values.DAY
 BEATS_PER_LEASE = 3
 
 _HOUR = 3600.0
@@ -165,9 +161,12 @@ _DEFAULT_REDACT = ["password", "passwd", "secret", "token", "api_key", "authoriz
 _KEYS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "DATABASE": ("default", lambda value: values.text(value, 255)),
     "QUEUE": ("default", values.queue_name),
-    "MAX_ATTEMPTS": (3, lambda value: values.whole(value, 1, MAX_ATTEMPTS_BOUND)),
-    "TIMEOUT": (timedelta(minutes=30), lambda value: values.duration(value, MIN_TIMEOUT, MAX_TIMEOUT)),
-    "PRIORITY": (0, lambda value: values.whole(value, -PRIORITY_BOUND, PRIORITY_BOUND)),
+    "MAX_ATTEMPTS": (3, lambda value: values.whole(value, 1, values.MAX_ATTEMPTS_BOUND)),
+    "TIMEOUT": (
+        timedelta(minutes=30),
+        lambda value: values.duration(value, values.MIN_TIMEOUT, values.MAX_TIMEOUT),
+    ),
+    "PRIORITY": (0, lambda value: values.whole(value, -values.PRIORITY_BOUND, values.PRIORITY_BOUND)),
     "BACKOFF": (_DEFAULT_BACKOFF, _backoff),
     "AUTODISCOVER": ("jobs", _module_name),
     "LEASE": (timedelta(seconds=30), lambda value: values.duration(value, 0.1, values.DAY)),

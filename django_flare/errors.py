@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class FlareError(Exception):
@@ -119,6 +121,15 @@ def payload_error(path: str, problem: str, reason: str = "invalid") -> FlarePayl
     """Build the error for the place `path` of a payload, as `payload.lines[3]`."""
     message = f"{path}: {problem}"
     return FlarePayloadError(message, details=[{"field": path, "reason": reason, "message": message}])
+
+
+def at_index(index: int, work: Callable[[], T]) -> T:
+    """Return what `work` does; an error of it carries its position among several as `{"index": n}`."""
+    try:
+        return work()
+    except FlareError as error:
+        error.details = [*(error.details or []), {"index": index}]
+        raise
 
 
 # What a handler raises to steer its own outcome. They are signals, not failures of ours.

@@ -54,6 +54,12 @@ DATABASES = {"default": database(env.db_url("DATABASE_URL", default=SQLITE_URL))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 FLARE = flare_settings(env)
+# What other programs may ask for over HTTP; orders are the shop's own business.
+FLARE.setdefault("API_JOB_TYPES", ["shop.PrintLabels"])
+
+# Requests to the API are counted here. Files are enough for one machine; CACHE_URL=redis://… for several.
+CACHE_FOLDER = quote(str(BASE_DIR / "var" / "cache"))
+CACHES = {"default": env.cache_url("CACHE_URL", default=f"filecache://{CACHE_FOLDER}")}
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -104,3 +110,5 @@ DEFAULT_FROM_EMAIL = "The shop <shop@example.com>"
 REPORTS_DIR = Path(env.str("REPORTS_DIR", default=str(BASE_DIR / "var" / "reports")))
 # How long the pretended payment provider takes to answer, in seconds.
 PAYMENT_SECONDS = env.float("PAYMENT_SECONDS", default=1.0)
+# How long the pretended printer takes for a label.
+LABEL_SECONDS = env.float("LABEL_SECONDS", default=0.5)

@@ -35,7 +35,7 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(json.loads(os.environ.get(
 MIGRATION_MODULES = {"testapp": None}
 # What the example's app needs; its tests have a folder of their own.
 REPORTS_DIR = "var/reports"
-PAYMENT_SECONDS = 0
+PAYMENT_SECONDS = LABEL_SECONDS = 0
 # Tests may kill a worker at a named place, and give the processes that they start settings of their own.
 FLARE_FAILPOINTS_ALLOWED = "FLARE_TEST_NO_FAILPOINTS" not in os.environ
 FLARE = json.loads(os.environ.get("FLARE_TEST_SETTINGS", "{}"))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from django_flare.errors import FlareNotFoundError
-from django_flare.jobs.requests import job_id_of
+from django_flare.arguments import job_id_of, no_job
 from django_flare.models import Attempt, Job
 
 MOST_ATTEMPTS = 20
@@ -18,7 +17,7 @@ def read_attempts(job_id: str, *, with_tracebacks: bool) -> list[dict[str, Any]]
     key = None if public_id is None else Job.objects.filter(public_id=public_id).values_list("pk", flat=True)
     found = None if key is None else key.first()
     if found is None:
-        raise FlareNotFoundError(f"job_id: no job {job_id[:64]!a}")
+        raise no_job(job_id)
     rows = Attempt.objects.filter(job_id=found).order_by("-fence")[:MOST_ATTEMPTS]
     return [_as_dict(row, with_tracebacks) for row in rows]
 

@@ -8,12 +8,11 @@ from django_flare.api.bodies import BATCH_PAYLOADS, ENVELOPE_BYTES, read_object,
 from django_flare.api.creation import KEY_HEADER, read_body
 from django_flare.api.errors import describe
 from django_flare.api.problems import Problem, ProblemError, refused
+from django_flare.arguments import MAX_BATCH
 from django_flare.conf import flare_settings
 from django_flare.errors import FlareError
 from django_flare.jobs import JobRequest
 from django_flare.values import kind
-
-MAX_BATCH = 1000
 
 
 def read_batch(request: Request, scope: str) -> list[JobRequest]:

@@ -12,7 +12,7 @@ from django_flare import values
 from django_flare.api.bodies import require_members
 from django_flare.api.problems import refused
 from django_flare.api.times import read_time
-from django_flare.conf import MAX_TIMEOUT, MIN_TIMEOUT, flare_settings
+from django_flare.conf import flare_settings
 from django_flare.definitions import registry
 from django_flare.errors import FlareJobTypeError
 from django_flare.jobs import JobRequest
@@ -88,7 +88,7 @@ def _payload(payload: Any) -> dict[str, Any]:
 
 def _timeout(seconds: Any) -> timedelta:
     try:
-        return values.duration(seconds, MIN_TIMEOUT, MAX_TIMEOUT)
+        return values.duration(seconds, values.MIN_TIMEOUT, values.MAX_TIMEOUT)
     except values.BadValueError as bad:
         raise refused("timeout_seconds", str(bad), code="invalid_option") from None
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any, TypeVar, overload
 
 from django_flare import values
+from django_flare.arguments import validate_options
 from django_flare.definitions.backoff import Backoff
 from django_flare.definitions.definition import define
-from django_flare.definitions.options import validate_options
 from django_flare.definitions.registry import registry
 from django_flare.errors import option_error
 from django_flare.values import BadValueError, kind

@@ -1,43 +1,19 @@
-"""The options of a job: what is allowed, and what holds in the end."""
+"""The options of a job: what holds in the end."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any
 
 from django_flare import values
-from django_flare.conf import (
-    MAX_ATTEMPTS_BOUND,
-    MAX_TIMEOUT,
-    MIN_TIMEOUT,
-    PRIORITY_BOUND,
-    Settings,
-    flare_settings,
-)
+from django_flare.arguments import validate_options
+from django_flare.conf import Settings, flare_settings
 from django_flare.definitions.backoff import Backoff
 from django_flare.definitions.definition import JobDefinition
 from django_flare.errors import option_error
-from django_flare.values import BadValueError
-
-
-class JobOptions(TypedDict, total=False):
-    """Name the options of a single job; each takes precedence over `@job` and the settings.
-
-    `queue`: 1 to 100 ASCII letters, digits and `_ . : -`. `max_attempts`: 1 to 100. `timeout`: a
-    timedelta from 1 s to 24 h. `priority`: -100 to 100, larger first. `tags`: at most 32, merged
-    over those of `@job` key by key. `idempotency_key`: 1 to 200 visible ASCII characters.
-    """
-
-    queue: str
-    max_attempts: int
-    timeout: timedelta
-    priority: int
-    tags: dict[str, str]
-    idempotency_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,48 +30,6 @@ class ResolvedOptions:
     tags: Mapping[str, str]
     idempotency_key: str | None
     backoff: Backoff | None
-
-
-def _timeout(value: Any) -> timedelta:
-    if not isinstance(value, timedelta):
-        raise BadValueError(f"{values.kind(value)}, expected a timedelta")
-    return values.duration(value, MIN_TIMEOUT, MAX_TIMEOUT)
-
-
-_RULES: dict[str, Callable[[Any], Any]] = {
-    "queue": values.queue_name,
-    "max_attempts": lambda value: values.whole(value, 1, MAX_ATTEMPTS_BOUND),
-    "timeout": _timeout,
-    "priority": lambda value: values.whole(value, -PRIORITY_BOUND, PRIORITY_BOUND),
-    "tags": values.tags,
-    "idempotency_key": values.idempotency_key,
-}
-
-
-def validate_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the given options in their plain types, as a new dict; what is absent stays absent.
-
-    Raises FlareOptionError naming the option, the value's kind and the bound, and TypeError with
-    a suggestion for an option that does not exist.
-    """
-    return {name: _validated(name, value) for name, value in options.items()}
-
-
-def _validated(name: str, value: Any) -> Any:
-    try:
-        rule = _RULES[name]
-    except KeyError:
-        raise _unknown(name) from None
-    try:
-        return rule(value)
-    except BadValueError as problem:
-        raise option_error(name, str(problem)) from None
-
-
-def _unknown(name: str) -> TypeError:
-    near = difflib.get_close_matches(name, _RULES, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(_RULES)}"
-    return TypeError(f"unknown option {name!r}, {hint}")
 
 
 def resolve_options(definition: JobDefinition, options: Mapping[str, Any]) -> ResolvedOptions:

@@ -9,9 +9,8 @@ from uuid import UUID
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
+from django_flare.arguments import job_id_of, no_job
 from django_flare.conf import flare_settings
-from django_flare.errors import FlareNotFoundError
-from django_flare.jobs.requests import job_id_of
 from django_flare.lifecycle.eligibility import is_busy, knows, serves
 from django_flare.models import Continuation, Job, Worker
 from django_flare.states import FINAL, JobState
@@ -41,7 +40,7 @@ def _find(job_id: str | UUID) -> Any:
     rows = Job.objects.annotate(is_due=is_due).defer("payload", "result")
     found = None if public_id is None else rows.filter(public_id=public_id).first()
     if found is None:
-        raise FlareNotFoundError(f"job_id: no job {str(job_id)[:64]!a}")
+        raise no_job(job_id)
     return found
 
 

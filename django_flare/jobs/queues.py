@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from django_flare import values
+from django_flare.arguments import queue_name
 from django_flare.conf import flare_settings
-from django_flare.errors import option_error
 from django_flare.lifecycle import queues
 
 
@@ -17,7 +16,7 @@ def pause_queue(name: str) -> bool:
     be created in the queue and become pending there.
     Raises FlareOptionError for a name that no queue can have.
     """
-    return queues.pause(_checked(name), flare_settings().database)
+    return queues.pause(queue_name(name), flare_settings().database)
 
 
 def resume_queue(name: str) -> bool:
@@ -25,11 +24,4 @@ def resume_queue(name: str) -> bool:
 
     It joins the caller's transaction. Raises FlareOptionError for a name that no queue can have.
     """
-    return queues.resume(_checked(name), flare_settings().database)
-
-
-def _checked(name: str) -> str:
-    try:
-        return values.queue_name(name)
-    except values.BadValueError as problem:
-        raise option_error("queue", str(problem)) from None
+    return queues.resume(queue_name(name), flare_settings().database)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,17 +13,19 @@ from django.db import connections
 from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
-from django_flare import values
+from django_flare.arguments import (
+    job_id_of,
+    moment,
+    page_limit,
+    printable,
+    state_names,
+    validate_options,
+)
 from django_flare.definitions import canonical_json
-from django_flare.definitions.options import validate_options
-from django_flare.errors import option_error
 from django_flare.jobs.cursors import decode_cursor, encode_cursor
-from django_flare.jobs.requests import job_id_of
 from django_flare.models import Continuation, Job
 from django_flare.states import JobState
 from django_flare.status import JobPage, JobStatus
-
-MAX_LIMIT = 100
 
 _HAS_PAIRS = "JSON_CONTAINS(tags, %s)"
 _HAS_PAIR = "EXISTS (SELECT 1 FROM json_each(tags) WHERE key = %s AND value = %s)"
@@ -56,24 +58,24 @@ def list_jobs(
     rows: QuerySet[Job] = Job.objects.all()
     filters: dict[str, Any] = {}
     if state is not None:
-        filters["state"] = states = _states(state)
+        filters["state"] = states = state_names(state)
         rows = rows.filter(state__in=states)
     if queue is not None:
-        filters["queue"] = _text(queue, "queue")
+        filters["queue"] = printable(queue, "queue")
         rows = rows.filter(queue=queue)
     if job_type is not None:
-        filters["job_type"] = _text(job_type, "job_type")
+        filters["job_type"] = printable(job_type, "job_type")
         rows = rows.filter(job_type=job_type)
     if tags is not None:
         filters["tags"] = checked = validate_options({"tags": tags})["tags"]
         rows = _with_tags(rows, checked)
     if created_after is not None:
-        filters["created_after"] = _moment(created_after, "created_after")
+        filters["created_after"] = moment(created_after, "created_after").isoformat()
         rows = rows.filter(created_at__gte=created_after)
     if created_before is not None:
-        filters["created_before"] = _moment(created_before, "created_before")
+        filters["created_before"] = moment(created_before, "created_before").isoformat()
         rows = rows.filter(created_at__lt=created_before)
-    return _page(rows, _checked_limit(limit), cursor, _digest(filters))
+    return _page(rows, page_limit(limit), cursor, _digest(filters))
 
 
 def _page(rows: QuerySet[Job], limit: int, cursor: str | None, digest: str) -> JobPage:
@@ -127,42 +129,6 @@ def _status(job: Job, parents: Iterable[str]) -> JobStatus:
         timeout=job.timeout,
         payload=job.payload,
     )
-
-
-def _states(state: Any) -> list[str]:
-    several = [state] if isinstance(state, str) else list(state) if isinstance(state, Iterable) else [state]
-    try:
-        return sorted({JobState(each).value for each in several})
-    except ValueError:
-        raise option_error(
-            "state", f"{state!r:.60}, one or several of {', '.join(JobState)}", "unknown"
-        ) from None
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise option_error(name, f"{type(value).__name__}, a string", "kind")
-    if "\x00" in value or not value.isprintable():
-        raise option_error(name, "a control character", "invalid_character")
-    return value
-
-
-def _moment(value: Any, name: str) -> str:
-    if not isinstance(value, datetime):
-        raise option_error(name, f"{type(value).__name__}, an aware datetime", "kind")
-    if value.utcoffset() is None:
-        raise option_error(name, "a naive datetime, it needs a time zone", "timezone_required")
-    try:
-        return value.astimezone(UTC).isoformat()
-    except (OverflowError, ValueError):
-        raise option_error(name, "a time outside the calendar", "out_of_range") from None
-
-
-def _checked_limit(limit: Any) -> int:
-    try:
-        return values.whole(limit, 1, MAX_LIMIT)
-    except values.BadValueError as problem:
-        raise option_error("limit", str(problem)) from None
 
 
 def _with_tags(rows: QuerySet[Job], tags: Mapping[str, str]) -> QuerySet[Job]:

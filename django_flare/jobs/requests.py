@@ -5,31 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
-from django_flare import hooks, values
+from django_flare import hooks
+from django_flare.arguments import parent_ids, start_time
 from django_flare.conf import flare_settings
 from django_flare.definitions import JobDefinition, canonical_json, encode_json, registry, resolve_options
 from django_flare.definitions.options import ResolvedOptions
-from django_flare.errors import FlareError, FlareNotFoundError, option_error
+from django_flare.errors import at_index
 from django_flare.lifecycle.create import Creation, create, create_many, create_one_by_one
 from django_flare.states import JobState
-from django_flare.store.ids import new_id, parse_id
+from django_flare.store.ids import new_id
 from django_flare.store.insert import NewRow
 
 logger = logging.getLogger("django_flare.jobs")
-
-T = TypeVar("T")
-
-MAX_PARENTS = 100
-MAX_DELAY = timedelta(seconds=values.TEN_YEARS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,87 +60,24 @@ def submit_many(requests: Sequence[JobRequest]) -> list[Submission]:
 
     The error of a bad request carries its position as `{"index": n}` in `details`.
     """
-    creations = [_at(index, partial(_creation, request)) for index, request in enumerate(requests)]
+    creations = [at_index(index, partial(_creation, request)) for index, request in enumerate(requests)]
     if not creations:
         return []
     using = flare_settings().database
     if all(each.when is None and not each.parents for each in creations):
         created = create_many([each.row for each in creations], using)
     else:
-        each_one = [partial(_at, index, partial(create, each, using)) for index, each in enumerate(creations)]
+        each_one = [
+            partial(at_index, index, partial(create, each, using)) for index, each in enumerate(creations)
+        ]
         created = create_one_by_one(each_one, using)
     return [Submission(str(each.public_id), each.created) for each in created]
 
 
 def _creation(request: JobRequest) -> Creation:
     parents = () if request.parents is None else parent_ids(request.parents)
-    when = None if request.when is None else _checked_when(request.when)
+    when = None if request.when is None else start_time(request.when)
     return Creation(_row(registry.resolve(request.job), request, parents), when, parents)
-
-
-def _at(index: int, work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except FlareError as error:
-        error.details = [*(error.details or []), {"index": index}]
-        raise
-
-
-def parent_ids(parents: str | UUID | Iterable[str | UUID]) -> tuple[UUID, ...]:
-    """Read one parent id or several; duplicates count once, in the order given."""
-    several = [parents] if isinstance(parents, str | UUID) else _listed(parents)
-    if not several or several == [""]:
-        raise option_error("parents", "none given, at least 1", "required")
-    unique = tuple(dict.fromkeys(map(_known_form, several)))
-    if len(unique) > MAX_PARENTS:
-        raise option_error("parents", f"{len(unique)} parents, at most {MAX_PARENTS}", "too_many")
-    return unique
-
-
-def _listed(parents: Any) -> list[Any]:
-    if isinstance(parents, Mapping | bytes) or not isinstance(parents, Iterable):
-        raise option_error("parents", f"{type(parents).__name__}, a job id or several", "kind")
-    return list(parents)
-
-
-def _known_form(parent: Any) -> UUID:
-    public_id = job_id_of(parent, "parents")
-    if public_id is None:
-        raise FlareNotFoundError(f"parents: no job {str(parent)[:64]!a}")
-    return public_id
-
-
-def job_id_of(value: str | UUID, name: str = "job_id") -> UUID | None:
-    """Read a job id; None for a string that is no id, FlareOptionError for another kind."""
-    if isinstance(value, UUID):
-        return value
-    if not isinstance(value, str):
-        raise option_error(name, f"{type(value).__name__}, a job id is a string or a UUID", "kind")
-    return parse_id(value)
-
-
-def _checked_when(when: Any) -> timedelta | datetime:
-    """Refuse a naive time, one more than ten years ahead, and what is no time."""
-    if isinstance(when, timedelta):
-        if when > MAX_DELAY:
-            raise option_error("when", f"{when.days} days from now, at most {MAX_DELAY.days}", "out_of_range")
-        return max(when, timedelta())
-    if not isinstance(when, datetime):
-        raise option_error("when", f"{type(when).__name__}, a timedelta or an aware datetime", "kind")
-    if timezone.is_naive(when):
-        raise option_error("when", "a naive datetime, it needs a time zone", "timezone_required")
-    return _within_ten_years(when)
-
-
-def _within_ten_years(when: datetime) -> datetime:
-    # The application's clock is good enough for a bound of ten years.
-    try:
-        in_utc = when.astimezone(tz=UTC)
-    except (OverflowError, ValueError) as error:
-        raise option_error("when", "a time outside the calendar", "out_of_range") from error
-    if in_utc > timezone.now() + MAX_DELAY:
-        raise option_error("when", f"{when.year}, at most {MAX_DELAY.days} days from now", "out_of_range")
-    return in_utc
 
 
 def _row(definition: JobDefinition, request: JobRequest, parents: Sequence[UUID]) -> NewRow:

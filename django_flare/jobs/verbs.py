@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 from uuid import UUID
 
+from django_flare.arguments import JobOptions, ManyOptions, each_payload, job_id_of, no_job, truth
 from django_flare.conf import flare_settings
-from django_flare.definitions import JobOptions, JobRef
-from django_flare.errors import FlareNotFoundError, option_error
-from django_flare.jobs.requests import JobRequest, job_id_of, submit, submit_many
+from django_flare.definitions import JobRef
+from django_flare.errors import option_error
+from django_flare.jobs.requests import JobRequest, submit, submit_many
 from django_flare.lifecycle import control
 
 P = TypeVar("P")
 
 JobId = str | UUID
-
-
-class ManyOptions(TypedDict, total=False):
-    """Name the options of `enqueue_many`: those of one job, and the key may be made from the payload."""
-
-    queue: str
-    max_attempts: int
-    timeout: timedelta
-    priority: int
-    tags: dict[str, str]
-    idempotency_key: str | Callable[[Any], str]
 
 
 def enqueue(
@@ -93,14 +83,8 @@ def enqueue_many(
 
 def many_requests(job: Any, payloads: Iterable[Any], options: ManyOptions) -> Sequence[JobRequest]:
     """Return one request for each payload."""
-    if not isinstance(payloads, Iterable):
-        raise option_error("payloads", f"{type(payloads).__name__}, several payloads", "kind")
-    make_key = options.get("idempotency_key")
-    if not callable(make_key):
-        return [JobRequest(job=job, payload=payload, options=options) for payload in payloads]
     return [
-        JobRequest(job=job, payload=payload, options={**options, "idempotency_key": make_key(payload)})
-        for payload in payloads
+        JobRequest(job=job, payload=payload, options=own) for payload, own in each_payload(payloads, options)
     ]
 
 
@@ -119,9 +103,7 @@ def retry(job_id: JobId, *, revive: bool = False) -> bool:
     With `revive` the descendants that its end had cancelled wait for it again. False when its
     state forbids it. Raises FlareNotFoundError for an unknown id.
     """
-    if not isinstance(revive, bool):
-        raise option_error("revive", f"{type(revive).__name__}, a bool", "kind")
-    return _control(partial(control.retry, revive=revive), job_id)
+    return _control(partial(control.retry, revive=truth(revive, "revive")), job_id)
 
 
 def discard(job_id: JobId) -> bool:
@@ -150,5 +132,5 @@ def _control(change: Callable[[UUID, str], bool | None], job_id: JobId) -> bool:
     public_id = job_id_of(job_id)
     done = None if public_id is None else change(public_id, flare_settings().database)
     if done is None:
-        raise FlareNotFoundError(f"job_id: no job {str(job_id)[:64]!a}")
+        raise no_job(job_id)
     return done

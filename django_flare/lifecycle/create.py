@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -62,11 +62,13 @@ def create(creation: Creation, using: str) -> Created:
 
 
 def create_many(rows: Sequence[NewRow], using: str) -> list[Created]:
-    """Create parentless jobs, all or none, in order; those with a known key are found instead."""
+    """Create parentless jobs, all or none, in order; those with a known key are found instead.
+
+    A key that another request holds is a FlareConflictError that says which of them has it.
+    """
     if any(row.idempotency_key is not None for row in rows):
-        return in_transaction(
-            partial(_insert_or_find, rows, partial(_insert_plain, using=using), using), using
-        )
+        insert = partial(_insert_plain, using=using)
+        return in_transaction(partial(_insert_or_find, rows, insert, using, is_batch=True), using)
     in_transaction(partial(_insert_plain, rows, using), using)
     return [Created(row.public_id, created=True) for row in rows]
 
@@ -87,16 +89,21 @@ def _create_guarded(creation: Creation, using: str) -> Created:
 
 
 def _insert_or_find(
-    rows: Sequence[NewRow], insert: Callable[[Sequence[NewRow]], None], using: str
+    rows: Sequence[NewRow],
+    insert: Callable[[Sequence[NewRow]], None],
+    using: str,
+    *,
+    is_batch: bool = False,
 ) -> list[Created]:
     """Insert those of `rows` whose key made no job yet, and find the others' jobs (F21, F22).
 
     The unique constraint decides: the look before it only makes a replay cheap. A rival's insert
     is waited for by the database; should the rival roll back, ours goes through.
     """
-    firsts = _first_of_each_key(rows)
+    places = {id(row): index for index, row in enumerate(rows)} if is_batch else {}
+    firsts = _first_of_each_key(rows, places)
     for turn in range(_TRIES):
-        found = _find(rows, using, locking=turn > 0)
+        found = _find(rows, places, using, locking=turn > 0)
         fresh = [row for row in rows if _is_fresh(row, firsts, found)]
         reach("idempotency.before_insert")
         try:
@@ -114,12 +121,12 @@ def _insert_or_find(
     )
 
 
-def _first_of_each_key(rows: Sequence[NewRow]) -> dict[str, NewRow]:
+def _first_of_each_key(rows: Sequence[NewRow], places: Mapping[int, int]) -> dict[str, NewRow]:
     firsts: dict[str, NewRow] = {}
     for row in rows:
         if row.idempotency_key is not None:
             first = firsts.setdefault(row.idempotency_key, row)
-            _check_same_request(row, first.fingerprint)
+            _check_same_request(row, first.fingerprint, places)
     return firsts
 
 
@@ -136,21 +143,22 @@ def _created(row: NewRow, firsts: dict[str, NewRow], found: dict[str, UUID]) -> 
     return Created(first.public_id, created=first is row)
 
 
-def _find(rows: Sequence[NewRow], using: str, *, locking: bool) -> dict[str, UUID]:
+def _find(rows: Sequence[NewRow], places: Mapping[int, int], using: str, *, locking: bool) -> dict[str, UUID]:
     """Return the jobs that the rows' keys have made; refuse a key that another request holds."""
     by_key = {row.idempotency_key: row for row in rows if row.idempotency_key is not None}
     found = {}
     scope = rows[0].idempotency_scope
     for key, public_id, fingerprint in keys.holders(scope, list(by_key), using, locking=locking):
-        _check_same_request(by_key[key], fingerprint)
+        _check_same_request(by_key[key], fingerprint, places)
         found[key] = public_id
     return found
 
 
-def _check_same_request(row: NewRow, fingerprint: str) -> None:
+def _check_same_request(row: NewRow, fingerprint: str, places: Mapping[int, int]) -> None:
     if row.fingerprint != fingerprint:
         raise FlareConflictError(
-            f"idempotency_key: {row.idempotency_key!r} belongs to a job made by a different request"
+            f"idempotency_key: {row.idempotency_key!r} belongs to a job made by a different request",
+            details=[{"index": places[id(row)]}] if id(row) in places else None,
         )
 
 

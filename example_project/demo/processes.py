@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from example_project.demo.errors import DemoError
@@ -15,14 +15,21 @@ _TAIL_LINES = 20
 
 
 class Program:
-    """A command of manage.py that runs beside the demo."""
+    """A program that runs beside the demo, by default a command of manage.py; it is named after its log."""
 
-    def __init__(self, arguments: list[str], log: Path, environment: Mapping[str, str]) -> None:
-        self.name = arguments[0]
+    def __init__(
+        self,
+        arguments: list[str],
+        log: Path,
+        environment: Mapping[str, str],
+        *,
+        command: Sequence[str] = MANAGE,
+    ) -> None:
+        self.name = log.stem
         self.log = log
         with log.open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own manage.py
-                [*MANAGE, *arguments],
+            self._process = subprocess.Popen(  # noqa: S603 - our own
+                [*command, *arguments],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -64,9 +71,16 @@ class Program:
         return "\n".join([f"The end of {self.log}:", *(f"  | {line}" for line in lines)])
 
 
-def run(arguments: list[str], log: Path, environment: Mapping[str, str]) -> None:
-    """Run a command of manage.py to its end; raise DemoError, with its output, if it fails."""
-    program = Program(arguments, log, environment)
+def run(
+    arguments: list[str],
+    log: Path,
+    environment: Mapping[str, str],
+    *,
+    command: Sequence[str] = MANAGE,
+) -> list[str]:
+    """Run a program to its end and return the lines it wrote; raise DemoError with them if it fails."""
+    program = Program(arguments, log, environment, command=command)
     status = program.wait(60)
     if status:
-        raise DemoError(f"manage.py {program.name} failed, status {status}\n{program.tail()}")
+        raise DemoError(f"{program.name} failed, status {status}\n{program.tail()}")
+    return log.read_text(errors="replace").splitlines()

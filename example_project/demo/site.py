@@ -1,4 +1,4 @@
-"""The demo's own installation of the shop: a folder, a database, a server and a worker."""
+"""The demo's own installation of the shop: a folder, a database, a server, a worker and an API key."""
 
 from __future__ import annotations
 
@@ -35,15 +35,19 @@ class Site:
         self.database = folder / "db.sqlite3"
         self.port = _free_port()
         self.client = ShopClient(self.port)
+        self.api_key = ""
         self._programs: list[Program] = []
 
     def prepare(self) -> None:
-        """Make the folder anew, migrate the database, fill it with products and the admin's user."""
+        """Make the folder anew, migrate the database, fill it with products, the admin's user and a key."""
         _make_anew(self.folder)
         account = {f"DJANGO_SUPERUSER_{key}": USER for key in ("USERNAME", "PASSWORD")}
         environment = {**self._environment(), **account, "DJANGO_SUPERUSER_EMAIL": "demo@example.com"}
         for arguments in (["migrate"], ["seed"], ["createsuperuser", "--noinput"]):
             run(arguments, self.folder / f"{arguments[0]}.log", environment)
+        log = self.folder / "flare_apikey.log"
+        self.api_key = run(["flare_apikey", "create", "warehouse", "--scope", "write"], log, environment)[-1]
+        log.unlink()
 
     def start(self) -> None:
         """Start the server and the worker, and wait until the server answers."""
@@ -58,6 +62,17 @@ class Site:
             if time.monotonic() > deadline:
                 raise DemoError(f"The server does not answer after {_START_SECONDS} s")
             time.sleep(0.05)
+
+    def run_warehouse(self) -> list[str]:
+        """Run the program that uses the HTTP API from outside, to its end; return what it wrote."""
+        environment = {**self._environment(), "FLARE_API_KEY": self.api_key}
+        # Straight to the server, whatever proxy the environment names.
+        environment |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        # Whatever it imports, no Django project is set up for it.
+        del environment["DJANGO_SETTINGS_MODULE"]
+        arguments = ["-m", "example_project.warehouse", f"http://127.0.0.1:{self.port}/flare"]
+        log = self.folder / "warehouse.log"
+        return run(arguments, log, environment, command=[sys.executable])
 
     def check(self) -> None:
         """Raise DemoError if the server or the worker has ended."""
@@ -98,10 +113,13 @@ class Site:
         return {
             **kept,
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
+            # One server counts the requests to the API.
+            "CACHE_URL": "locmemcache://",
             "DATABASE_URL": self._database_url(),
             "DJANGO_SETTINGS_MODULE": "example_project.settings",
             "EMAIL_FILE_PATH": str(self.mail),
             "HTTPS": "no",
+            "LABEL_SECONDS": "0.3",
             "PAYMENT_SECONDS": "0.8",
             "PYTHONUNBUFFERED": "1",
             "REPORTS_DIR": str(self.reports),

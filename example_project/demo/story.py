@@ -96,6 +96,7 @@ class Story:
         self._watch(lambda: self._seconds > 2 and tomorrow.reading is not None)
         client.cancel(tomorrow.job_id)
         self._watch(lambda: self._board.is_final)
+        self._print_labels()
 
     def _place(self, order: dict[str, str]) -> None:
         placed = self._site.client.place_order(order)
@@ -116,6 +117,15 @@ class Story:
         job = WatchedJob(job_id, "shop.GenerateReport", expected)
         self._board.rows.append(Row(title, [job]))
         return job
+
+    def _print_labels(self) -> None:
+        print("\nThe warehouse, a program without Django, asks for labels over the HTTP API:")
+        lines = self._site.run_warehouse()
+        print("\n".join(f"  {line}" for line in lines))
+        job_id = lines[0].rpartition(" ")[2]
+        labels = WatchedJob(job_id, "shop.PrintLabels", JobState.SUCCEEDED)
+        self._board.rows.append(Row("labels for the warehouse", [labels]))
+        self._board.refresh(self._site.client)
 
     @property
     def _seconds(self) -> float:
@@ -139,3 +149,5 @@ class Story:
         print("The server and the worker have been stopped. To look at the shop in the admin:\n")
         print(f"  {self._site.serve_command()}")
         print(f"  http://127.0.0.1:8000/admin/ (user {USER}, password {PASSWORD})")
+        print("\nIts HTTP API knows the warehouse by a key, which is shown nowhere else:\n")
+        print(f"  curl http://127.0.0.1:8000/flare/v1/jobs -H 'Authorization: Bearer {self._site.api_key}'")

@@ -85,6 +85,27 @@ def confirmation(order: Order, paid: dict[str, Any]) -> EmailMessage:
     )
 
 
+@dataclass
+class LabelsPayload:
+    """Name a product and the number of parcels that hold it."""
+
+    sku: str
+    parcels: int
+
+
+@job(name="shop.PrintLabels", queue="labels", timeout=timedelta(minutes=5))
+class PrintLabels:
+    """Print a label for each parcel; the warehouse, another program, asks for it over HTTP."""
+
+    def execute(self, payload: LabelsPayload, ctx: JobContext) -> dict[str, int]:
+        for number in range(1, payload.parcels + 1):
+            ctx.sleep(settings.LABEL_SECONDS)
+            ctx.raise_if_cancelled()
+            ctx.logger.info("Label %s of %s for %s", number, payload.parcels, payload.sku)
+            ctx.report_progress(number / payload.parcels)
+        return {"labels": payload.parcels}
+
+
 @job(name="shop.GenerateReport", queue="reports", timeout=timedelta(minutes=10))
 class GenerateReport:
     """Write all orders into a CSV file named after the job, so that a second run replaces it."""

@@ -5,6 +5,7 @@ import logging
 import pytest
 from django.db import connections
 from django.test import Client
+from django.urls import reverse
 from rest_framework.settings import api_settings
 
 from django_flare import FlareError, jobs
@@ -200,3 +201,9 @@ def test_what_is_redacted_is_in_no_answer(api):
     ]
     assert [each for each in answers if b"hunter2" in each.content] == []
     assert jobs.get_status(job).payload == payload
+
+
+def test_a_project_that_routes_it_can_still_name_its_own_addresses(settings):
+    """Django's reverse() reads every pattern of the project."""
+    settings.ROOT_URLCONF = "tests.deep_urls"
+    assert reverse("own") == "/own/"

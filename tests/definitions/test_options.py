@@ -7,8 +7,8 @@ import pytest
 from django.test import override_settings
 from django.utils.safestring import mark_safe
 
+from django_flare.arguments import _RULES
 from django_flare.definitions import Backoff, JobOptions, job, resolve, resolve_options, validate_options
-from django_flare.definitions.options import _RULES
 from django_flare.errors import FlareOptionError
 
 

@@ -28,14 +28,11 @@ from django_flare.api.creation import FIELDS
 from django_flare.api.documentation.generator import HEADERS
 from django_flare.api.documentation.schemas import SCHEMAS
 from django_flare.api.problems import STATUSES
-from django_flare.conf import (
-    KEYS,
-    MAX_ATTEMPTS_BOUND,
-    MAX_TIMEOUT,
-    MIN_TIMEOUT,
-    PRIORITY_BOUND,
-    build_settings,
-)
+from django_flare.arguments import MAX_BATCH
+from django_flare.client.access import DEFAULT_TIMEOUT
+from django_flare.client.failures import KINDS
+from django_flare.client.retrying import LONGEST_ORDER, MOST_REPEATS, PASSING
+from django_flare.conf import KEYS, build_settings
 from django_flare.definitions import Backoff, JobOptions, validate_options
 from django_flare.definitions.decorator import MAX_NAME_LENGTH
 from django_flare.models.api_key import Scope
@@ -117,10 +114,10 @@ class TestOptions:
     def test_the_bounds(self):
         takes = {name: text.replace("−", "-") for name, (_, _, text) in self.ROWS.items()}
         assert f"1 to {values.MAX_QUEUE_LENGTH} " in takes["queue"]
-        assert takes["max_attempts"] == f"1 to {MAX_ATTEMPTS_BOUND}"
-        assert (MIN_TIMEOUT, MAX_TIMEOUT) == (1, 24 * 3600)
+        assert takes["max_attempts"] == f"1 to {values.MAX_ATTEMPTS_BOUND}"
+        assert (values.MIN_TIMEOUT, values.MAX_TIMEOUT) == (1, 24 * 3600)
         assert takes["timeout"] == "a timedelta from 1 s to 24 h"
-        assert takes["priority"].startswith(f"-{PRIORITY_BOUND} to {PRIORITY_BOUND};")
+        assert takes["priority"].startswith(f"-{values.PRIORITY_BOUND} to {values.PRIORITY_BOUND};")
         assert f"at most {values.MAX_TAGS} strings" in takes["tags"]
         assert f"keys of 1 to {values.MAX_TAG_KEY_LENGTH} characters" in takes["tags"]
         assert f"values of at most {values.MAX_TAG_VALUE_LENGTH};" in takes["tags"]
@@ -234,6 +231,7 @@ def own_options():
 
 class TestErrors:
     ROWS = table("reference/errors", "Errors")
+    OF_HTTP = table("reference/errors", "Errors of the HTTP client alone")
     TEXT = (ROOT / "docs/reference/errors.rst").read_text()
 
     def classes(self):
@@ -258,8 +256,16 @@ class TestErrors:
         for path in (ROOT / "django_flare").rglob("*.py"):
             spelled |= set(re.findall(r"\bcode=\"(\w+)\"", path.read_text()))
         defaults = {each.default_code for each in self.classes()}
-        of_http = {"internal_error", "unauthorized", "rate_limit_exceeded"}
-        assert {code for _, _, code, *_ in self.ROWS} == (spelled | defaults) - of_http
+        of_http = {code for _, code, *_ in self.OF_HTTP}
+        assert {code for _, _, code, *_ in self.ROWS} == (spelled | defaults) - of_http - {"internal_error"}
+
+    def test_the_codes_that_only_the_client_meets(self):
+        written = {code: name for name, code, *_ in self.OF_HTTP if code != "any other"}
+        own = {"connection_error": "FlareApiError", "unexpected_answer": "FlareApiError"}
+        in_process = {code for _, _, code, *_ in self.ROWS}
+        assert written == own | {
+            code: kind.__name__ for code, kind in KINDS.items() if code not in in_process
+        }
 
     def test_the_builtin_bases(self):
         for name, also, *_ in self.ROWS:
@@ -309,6 +315,19 @@ class TestHttpApi:
     def test_the_create_body(self):
         text = (ROOT / "docs/reference/http-api.rst").read_text()
         assert [name for name in FIELDS if f"``{name}``" not in text] == []
+
+
+class TestHttpClient:
+    TEXT = " ".join((ROOT / "docs/how-to/http-client.rst").read_text().split())
+
+    def test_the_numbers(self):
+        assert (MOST_REPEATS, LONGEST_ORDER, DEFAULT_TIMEOUT, MAX_BATCH) == (3, 60, 10, 1000)
+        for told in ("up to three times", "longer than 60 seconds", "10 seconds unless", "at most 1,000"):
+            assert told in self.TEXT
+
+    def test_the_statuses_that_pass(self):
+        assert sorted(PASSING) == [429, 502, 503, 504]
+        assert "429, 502, 503 or 504" in self.TEXT
 
 
 class TestOthers:

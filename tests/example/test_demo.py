@@ -91,6 +91,21 @@ def test_the_failures_on_the_way_are_seen(demo):
     assert any("succeeded 3/3" in line for line in cameras)
 
 
+def test_another_program_gets_its_labels_over_the_http_api(demo):
+    assert [state for _, state in demo.jobs("shop.PrintLabels")] == ["succeeded"]
+    job_id = re.search(r"asked for 8 labels: job (\S+)", demo.output)[1]
+    assert f"  {job_id}  shop.PrintLabels" in demo.output
+    assert re.search(r"^ +\d+\.\d s  succeeded 100%$", demo.output, re.MULTILINE)
+    asked, unchanged = map(int, re.search(r"asked (\d+) times, (\d+) answers were 304", demo.output).groups())
+    assert asked > unchanged
+
+
+def test_its_key_is_in_no_file(demo):
+    key = re.search(r"Authorization: Bearer (flare_\w+)", demo.output)[1]
+    found = [path for path in demo.folder.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
+    assert found == []
+
+
 def test_it_names_what_was_mailed_and_written(demo):
     for path in [*(demo.folder / "mail").iterdir(), *(demo.folder / "reports").iterdir()]:
         assert path.name in demo.output

@@ -148,6 +148,18 @@ class TestTheReport:
         assert len((reports / f"orders-{job_id}.csv").read_text().splitlines()) == 2
 
 
+class TestLabels:
+    def test_there_is_one_for_each_parcel_and_the_progress_tells(self, runner):
+        job_id = jobs.enqueue("shop.PrintLabels", {"sku": "tea", "parcels": 4})
+        run = runner.run(runner.start(job_id))
+        assert (run.progress.value, jobs.get_status(job_id).result) == (1.0, {"labels": 4})
+
+    def test_no_more_are_printed_when_the_job_should_end(self, runner):
+        job_id = jobs.enqueue("shop.PrintLabels", {"sku": "tea", "parcels": 4})
+        run = runner.run(runner.start(job_id), prepare=lambda run: run.tell_to_end(EndReason.SHUTDOWN))
+        assert (run.progress.value, jobs.get_status(job_id).state) == (None, JobState.PENDING)
+
+
 def test_seeding_twice_leaves_three_products(products):
     from django.core.management import call_command
 

@@ -28,6 +28,7 @@ def refused(make):
         make()
     assert caught.value.code == "idempotency_key_reuse"
     assert Job.objects.count() == before
+    return caught.value
 
 
 def test_the_same_request_names_the_first_job_and_writes_nothing():
@@ -278,12 +279,14 @@ def test_duplicates_inside_one_batch_are_one_job():
 
 
 def test_a_key_with_two_bodies_inside_one_batch_is_refused_whole():
-    refused(lambda: many(numbered(1, 2, 3), key=lambda payload: f"odd{payload['n'] % 2}"))
+    error = refused(lambda: many(numbered(1, 2, 3), key=lambda payload: f"odd{payload['n'] % 2}"))
+    assert error.details == [{"index": 2}]
 
 
 def test_a_key_that_belongs_to_another_body_refuses_the_whole_batch():
     many(numbered(1))
-    refused(lambda: many([{"n": 2}, {"n": 1, "more": True}]))
+    error = refused(lambda: many([{"n": 2}, {"n": 1, "more": True}]))
+    assert error.details == [{"index": 1}]
 
 
 def test_a_plain_key_on_a_batch_holds_for_all_of_it():

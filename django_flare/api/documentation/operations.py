@@ -16,7 +16,7 @@ from django_flare.api.documentation.schemas import (
     array,
 )
 from django_flare.api.views.metrics import DEFAULT_PERIOD
-from django_flare.jobs.reading import MAX_LIMIT
+from django_flare.arguments import MAX_LIMIT
 from django_flare.jobs.summary import PERIODS
 
 _CREATING = (

@@ -6,12 +6,9 @@ from typing import Any
 
 from django_flare import values
 from django_flare.api.attempts import MOST_ATTEMPTS
-from django_flare.api.batches import MAX_BATCH
 from django_flare.api.problems import STATUSES
-from django_flare.conf import MAX_ATTEMPTS_BOUND, MAX_TIMEOUT, MIN_TIMEOUT, PRIORITY_BOUND
+from django_flare.arguments import MAX_BATCH, MAX_LIMIT, MAX_PARENTS
 from django_flare.jobs.overview import MOST_COUNTED, MOST_QUEUES, MOST_WORKERS
-from django_flare.jobs.reading import MAX_LIMIT
-from django_flare.jobs.requests import MAX_PARENTS
 from django_flare.jobs.summary import PERIODS
 from django_flare.states import FINAL, AttemptOutcome, JobState
 from django_flare.status import Reason
@@ -46,7 +43,7 @@ TAGS: Schema = {
     "propertyNames": {"minLength": 1, "maxLength": values.MAX_TAG_KEY_LENGTH},
     "additionalProperties": {"type": "string", "maxLength": values.MAX_TAG_VALUE_LENGTH},
 }
-PRIORITY: Schema = {"type": "integer", "minimum": -PRIORITY_BOUND, "maximum": PRIORITY_BOUND}
+PRIORITY: Schema = {"type": "integer", "minimum": -values.PRIORITY_BOUND, "maximum": values.PRIORITY_BOUND}
 
 
 def ref(name: str) -> Schema:
@@ -128,8 +125,8 @@ NEW_JOB = closed(
         "payload": described({"type": "object", "default": {}}, "What the handler receives."),
         "queue": QUEUE,
         "run_at": described(TIME, "RFC 3339 with an offset, at most ten years ahead. A past time is now."),
-        "max_attempts": {"type": "integer", "minimum": 1, "maximum": MAX_ATTEMPTS_BOUND},
-        "timeout_seconds": {"type": "number", "minimum": MIN_TIMEOUT, "maximum": MAX_TIMEOUT},
+        "max_attempts": {"type": "integer", "minimum": 1, "maximum": values.MAX_ATTEMPTS_BOUND},
+        "timeout_seconds": {"type": "number", "minimum": values.MIN_TIMEOUT, "maximum": values.MAX_TIMEOUT},
         "priority": PRIORITY,
         "tags": TAGS,
         "idempotency_key": described(KEY, "The header Idempotency-Key is preferred; both must be equal."),

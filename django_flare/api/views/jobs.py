@@ -22,7 +22,7 @@ from django_flare.api.problems import problem
 from django_flare.api.query import read_filters, read_query
 from django_flare.api.redaction import describe_job
 from django_flare.api.views.base import FlareView
-from django_flare.errors import FlareNotFoundError
+from django_flare.arguments import no_job
 from django_flare.models.api_key import Scope
 from django_flare.status import JobStatus
 
@@ -125,5 +125,5 @@ def _answer(job_id: str, done: bool, word: str) -> Response:
 def _status(job_id: str) -> JobStatus:
     status = jobs.get_status(job_id)
     if status is None:
-        raise FlareNotFoundError(f"job_id: no job {job_id[:64]!a}")
+        raise no_job(job_id)
     return status
