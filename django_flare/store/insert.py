@@ -79,11 +79,11 @@ def insert_jobs(rows: Sequence[NewRow], using: str) -> None:
     Raw, because the ORM's `create` takes half as long again as the INSERT itself. Of many rows the
     parameters cost more than their storing: on PostgreSQL 170 µs a row by VALUES, 37 by a document.
     """
-    if len(rows) == 1:
-        _insert_one(rows[0], using)
-        return
     for chunk in _chunks(rows):
-        _insert_several(chunk, using)
+        if len(chunk) == 1:
+            _insert_one(chunk[0], using)
+        else:
+            _insert_several(chunk, using)
 
 
 def _chunks(rows: Sequence[NewRow]) -> Iterator[list[NewRow]]:
@@ -116,7 +116,7 @@ def _one_row(using: str, now: str) -> str:
 
 
 def _insert_several(rows: Sequence[NewRow], using: str) -> None:
-    """Send what all rows share once, and in the document only what differs: a third of the time."""
+    """Send what all rows share once, and in the document only what differs: a fifth less time."""
     connection = connections[using]
     columns = {name: [getattr(row, name) for row in rows] for name in _GIVEN}
     shared = {name: of[0] for name, of in columns.items() if of.count(of[0]) == len(of)}
