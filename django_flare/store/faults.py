@@ -24,7 +24,7 @@ class Fault(Enum):
 
 
 _LOCK_TIMEOUTS = frozenset({"55P03", 1205, 5, 6})
-# PostgreSQL's statement_timeout, MariaDB's max_statement_time, MySQL's max_execution_time, SQLite's interrupt.
+# PostgreSQL's statement_timeout, MariaDB's max_statement_time, MySQL's max_execution_time, SQLite's own.
 _TIME_LIMITS = frozenset({"57014", 1969, 3024, 9})
 UNKNOWN_TRIES = 5
 """Failures in a row after which an error with an unknown code is taken for permanent."""

@@ -93,7 +93,7 @@ class TestCreate:
         assert error(answer) == (400, "invalid_request")
         assert not Job.objects.exists()
 
-    @pytest.mark.parametrize("model", apps.get_app_config("django_flare").get_models())
+    @pytest.mark.parametrize("model", list(apps.get_app_config("django_flare").get_models()))
     def test_no_field_of_any_model_can_be_set(self, api, model):
         """A field that a model gains is among them."""
         names = {
