@@ -68,11 +68,11 @@ def list_jobs(
         filters["tags"] = checked = validate_options({"tags": tags})["tags"]
         rows = _with_tags(rows, checked)
     if created_after is not None:
-        filters["created_after"] = _moment(created_after, "created_after")
-        rows = rows.filter(created_at__gte=created_after)
+        filters["created_after"] = since = _moment(created_after, "created_after")
+        rows = rows.filter(created_at__gte=since)
     if created_before is not None:
-        filters["created_before"] = _moment(created_before, "created_before")
-        rows = rows.filter(created_at__lt=created_before)
+        filters["created_before"] = until = _moment(created_before, "created_before")
+        rows = rows.filter(created_at__lt=until)
     return _page(rows, _checked_limit(limit), cursor, _digest(filters))
 
 
@@ -147,13 +147,14 @@ def _text(value: Any, name: str) -> str:
     return value
 
 
-def _moment(value: Any, name: str) -> str:
+def _moment(value: Any, name: str) -> datetime:
     if not isinstance(value, datetime):
         raise option_error(name, f"{type(value).__name__}, an aware datetime", "kind")
     if value.utcoffset() is None:
         raise option_error(name, "a naive datetime, it needs a time zone", "timezone_required")
     try:
-        return value.astimezone(UTC).isoformat()
+        # PostgreSQL reads no time that is 16 hours or more away from UTC.
+        return value.astimezone(UTC)
     except (OverflowError, ValueError):
         raise option_error(name, "a time outside the calendar", "out_of_range") from None
 

@@ -246,6 +246,7 @@ class TestList:
             "tag=a:1&tag=b:x:y",
             f"queue=mail&state=pending&state=failed&job_type={PLAIN}",
             "queue=mail&created_after=2020-01-01T00:00:00Z&created_before=2100-01-01T00:00:00%2B02:00",
+            "queue=mail&created_after=2020-01-01T00:00:00-23:59&created_before=2100-01-01T00:00:00%2B23:59",
         ):
             assert [each["id"] for each in api.get(f"v1/jobs?{query}").json()["jobs"]] == [job], query
         assert api.get("v1/jobs?queue=ma%25&tag=a:1").json()["jobs"] == []

@@ -4,7 +4,8 @@ from django.db import connection
 
 _ENDLESS = {
     "postgresql": "SELECT pg_sleep(600)",
-    "mysql": "SELECT BENCHMARK(1000000000000, MD5('x'))",
+    "mysql": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) "
+    "SELECT COUNT(*) FROM n a, n b, n c, n d, n e",
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n",
 }
 

@@ -49,11 +49,11 @@ _OF_CODES = {
     "rate_limit_exceeded": ("Retry-After",),
     "unavailable": ("Retry-After",),
 }
-# Where an answer names what other operations take.
+# Where the answer of an operation names what others take.
 _LEADS = {
-    "Job": ("job_id", "$response.body#/id"),
-    "JobIds": ("job_id", "$response.body#/ids/0"),
-    "QueueChange": ("name", "$response.body#/name"),
+    "create_job": ("job_id", "$response.body#/id"),
+    "create_jobs": ("job_id", "$response.body#/ids/0"),
+    "pause_queue": ("name", "$response.body#/name"),
 }
 _SECURITY: dict[str, Schema] = {
     "key": {
@@ -149,10 +149,12 @@ def _success(each: Operation) -> Schema:
 
 
 def _links(each: Operation) -> Schema:
-    if each.answer not in _LEADS:
+    if each.id not in _LEADS:
         return {}
-    name, place = _LEADS[each.answer]
-    following = [found.id for found in OPERATIONS.values() if name in found.parameter_names]
+    name, place = _LEADS[each.id]
+    following = [
+        found.id for found in OPERATIONS.values() if name in found.parameter_names and found is not each
+    ]
     return {"links": {id: {"operationId": id, "parameters": {name: place}} for id in following}}
 
 

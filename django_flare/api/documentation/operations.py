@@ -72,7 +72,7 @@ _FILTERS = (
     _in(
         "query",
         "tag",
-        array({"type": "string", "pattern": "^[^:]+:"}),
+        array({"type": "string", "pattern": "^[^:\\u0000]+:[^\\u0000]*$"}),
         "key:value; all must match.",
         explode=True,
     ),
