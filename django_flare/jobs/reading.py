@@ -14,6 +14,7 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from django_flare import values
+from django_flare.conf import flare_settings
 from django_flare.definitions import canonical_json
 from django_flare.definitions.options import validate_options
 from django_flare.errors import option_error
@@ -22,6 +23,7 @@ from django_flare.jobs.requests import job_id_of
 from django_flare.models import Continuation, Job
 from django_flare.states import JobState
 from django_flare.status import JobPage, JobStatus
+from django_flare.store.rows import find_job
 
 MAX_LIMIT = 100
 
@@ -32,7 +34,7 @@ _HAS_PAIR = "EXISTS (SELECT 1 FROM json_each(tags) WHERE key = %s AND value = %s
 def get_status(job_id: str | UUID) -> JobStatus | None:
     """Return the state, the timing and the outcome of a job, or None for an unknown id."""
     public_id = job_id_of(job_id)
-    found = None if public_id is None else Job.objects.filter(public_id=public_id).first()
+    found = None if public_id is None else find_job(public_id, flare_settings().database)
     return None if found is None else statuses([found])[0]
 
 

@@ -25,7 +25,7 @@ from django_flare.conf import flare_settings
 from django_flare.models import ApiKey
 from django_flare.models.api_key import DIGEST_LENGTH, SCOPES
 from django_flare.store.clock import DatabaseNow, now_sql
-from django_flare.store.compiled import Compiled
+from django_flare.store.compiled import Lookup
 
 _FORM = re.compile(r"flare_([0-9a-f]{16})_[0-9a-f]{64}", re.ASCII)
 _NOBODY = "0" * DIGEST_LENGTH
@@ -74,7 +74,8 @@ def verify(text: str) -> ApiKey | None:
     form = _FORM.fullmatch(text)
     if form is None:
         return None
-    key: Any = _find(form[1], flare_settings().database)
+    using = flare_settings().database
+    key: Any = _lookup(using, now_sql(connections[using])).find(form[1], using)
     digest = _digest(text)
     # Both are compared, whatever the first says.
     is_current = secrets.compare_digest(digest, key.digest if key else _NOBODY)
@@ -84,26 +85,10 @@ def verify(text: str) -> ApiKey | None:
     return key if is_current or (is_previous and key.is_overlapping) else None
 
 
-def _find(public_id: str, using: str) -> ApiKey | None:
-    """Return the key and what the database's clock says of it; compiled, as every request asks for one."""
-    query = _lookup(using, now_sql(connections[using]))
-    for row in query.rows(using, values={_PUBLIC_ID: public_id}):
-        key = ApiKey.from_db(using, _COLUMNS, row[: len(_COLUMNS)])
-        vars(key).update(zip(_JUDGEMENTS, row[len(_COLUMNS) :], strict=True))
-        return key
-    return None
-
-
-_PUBLIC_ID = "\ue000public_id"
-_COLUMNS = [field.attname for field in ApiKey._meta.concrete_fields]
-_JUDGEMENTS = ("is_valid", "is_overlapping", "was_used_lately")
-
-
 @cache
-def _lookup(using: str, now: str) -> Compiled:
-    # `now`, the SQL of the clock, is part of the query: one that tests put in its place gets its own.
-    rows = _judged().using(using).filter(public_id=_PUBLIC_ID)
-    return Compiled(rows.values_list(*_COLUMNS, *_JUDGEMENTS))
+def _lookup(using: str, now: str) -> Lookup[ApiKey]:
+    """Look a key up as every request does; `now`, the clock's SQL, is in the query (tests replace it)."""
+    return Lookup(_judged().using(using), "public_id", "\ue000")
 
 
 def _keys() -> QuerySet[ApiKey]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -10,6 +12,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.sql.datastructures import BaseTable
 
 from django_flare.models import Attempt, Continuation, Job, Queue, Worker
+from django_flare.store.compiled import Lookup
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -17,6 +20,16 @@ ModelT = TypeVar("ModelT", bound=Model)
 def jobs(using: str) -> QuerySet[Job]:
     """Return all job rows of the database `using`, writable: `Job.objects` refuses that."""
     return QuerySet(Job, using=using)
+
+
+def find_job(public_id: UUID, using: str) -> Job | None:
+    """Return the job that callers know by this id."""
+    return _by_public_id(using).find(public_id, using)
+
+
+@cache
+def _by_public_id(using: str) -> Lookup[Job]:
+    return Lookup(jobs(using), "public_id", UUID(int=0))
 
 
 def links(using: str) -> QuerySet[Continuation]:
