@@ -35,11 +35,12 @@ def generated(tmp_path_factory):
 
 @pytest.fixture
 def ask(generated, live_server):
-    """Return what calls an operation of the generated client, with a key of this scope."""
+    """Return what calls an operation of the generated client, with a key of the scope."""
+    keys = {scope: make_key(scope) for scope in ("read", "write", "admin")}
 
     def ask(operation, *arguments, scope="admin", **options):
         client = generated("client").AuthenticatedClient(
-            base_url=f"{live_server.url}/flare", token=make_key(scope), timeout=30
+            base_url=f"{live_server.url}/flare", token=keys[scope], timeout=30
         )
         with client:
             return generated(f"api.{operation}").sync_detailed(*arguments, client=client, **options)
@@ -94,8 +95,9 @@ class TestRoundTrip:
     def test_pages_of_jobs(self, ask, models):
         bodies = [models.NewJob(job_type=PLAIN, queue=name) for name in ("a", "b", "a")]
         made = ask("jobs.create_jobs", body=models.NewJobs(jobs=bodies)).parsed.ids
-        first = ask("jobs.list_jobs", queue="a", limit=1, state=["pending"]).parsed
-        second = ask("jobs.list_jobs", queue="a", limit=1, state=["pending"], cursor=first.next_cursor).parsed
+        pending = models.ListJobsStateItem.PENDING
+        first = ask("jobs.list_jobs", queue="a", limit=1, state=[pending]).parsed
+        second = ask("jobs.list_jobs", queue="a", limit=1, state=[pending], cursor=first.next_cursor).parsed
         assert [job.id for page in (first, second) for job in page.jobs] == [made[2], made[0]]
         assert (first.has_more, second.has_more, second.next_cursor) == (True, False, None)
 
