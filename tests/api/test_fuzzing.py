@@ -25,11 +25,6 @@ from tests.api.support import make_key
 from tests.api.test_access import ORDER, UNKNOWN, expected
 from tests.support import Driver
 
-# The engines that differ most in what they store; the other tests of the API run on MariaDB, too.
-pytestmark = pytest.mark.skipif(
-    os.environ.get("FLARE_TEST_DATABASE") == "mariadb", reason="PostgreSQL and SQLite will do"
-)
-
 EXAMPLES = int(os.environ.get("FLARE_TEST_EXAMPLES", "8"))
 CHAINS, STEPS = 2 * EXAMPLES, 12
 TYPES = ["tests.testapp.jobs.plain", "tests.testapp.jobs.once", "mail.welcome"]
