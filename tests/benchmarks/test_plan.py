@@ -42,6 +42,8 @@ def test_a_later_round_repeats_what_varies():
     assert Key("history", "django_flare", "PostgreSQL") in keys(1)
     assert Key("history", "django_flare", "MariaDB") not in keys(1)
     assert Key("history", "procrastinate", "PostgreSQL") not in keys(1)
+    assert Key("list", "django_flare, HTTP", "PostgreSQL") in keys(1)
+    assert Key("list", "django_flare, HTTP", "SQLite") not in keys(1)
     assert not [key for key in keys(1) if key.step in plan.ONCE]
 
 
