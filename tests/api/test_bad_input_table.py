@@ -234,7 +234,7 @@ ELSEWHERE = {
     82: "test_access, every scope on every method of every path",
     83: "test_limits",
     84: "test_hosts, a database that is down",
-    85: "test_replay, a database that is busy; test_pages, a search that takes too long",
+    85: "test_replay, a database that is busy; test_database_load, a search that takes too long",
 }
 EACH = [(number, *each) for number, several in ROWS.items() for each in several]
 

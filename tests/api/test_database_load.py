@@ -1,6 +1,8 @@
-"""A page of the list is read within a bounded time, however long the table and whatever is searched."""
+"""What requests cost the database: a page has its time, whatever is searched, and statements are counted."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from django_flare import jobs
 from django_flare.api import pages
@@ -36,3 +38,12 @@ class TestStatements:
         api.get("v1/jobs")
         with django_assert_num_queries(2):
             assert len(api.get(f"v1/jobs?{query}").json()["jobs"]) == 1
+
+    def test_a_plain_creation_costs_three_and_a_wake_up(self, api, database_vendor):
+        api.create()
+        with CaptureQueriesContext(connection) as captured:
+            api.create()
+        told = [query["sql"] for query in captured if not query["sql"].startswith("NOTIFY")]
+        if database_vendor != "sqlite":
+            # The key, the job, and what became of it: nothing waits, so nothing bounds the wait.
+            assert len(told) == 3, told
