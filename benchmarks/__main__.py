@@ -30,7 +30,10 @@ def main() -> None:
     chosen = _chosen(arguments, tuple(databases))
     left_out = [name for name in arguments.queues if name not in chosen.queues]
     print(f"Left out: {', '.join(left_out) or 'none'}", flush=True)
-    given = {name: getattr(arguments, name) for name in ("jobs", "singles", "many", "latencies", "history")}
+    given = {
+        name: getattr(arguments, name)
+        for name in ("jobs", "singles", "many", "latencies", "requests", "history")
+    }
     under = report.conditions(given, [each.facts() for each in databases.values()], chosen.queues)
     figures = Figures()
     for number in range(arguments.rounds):
@@ -53,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     add("--many", type=int, default=50_000, help="jobs enqueued in one call")
     add("--latencies", type=int, default=300, help="jobs of a latency measurement")
     add("--history", type=int, default=1_000_000, help="finished rows, beside half as many future ones")
+    add("--requests", type=int, default=3_000, help="HTTP requests of a measurement")
     add("--idle", type=int, default=20, help="seconds to look at an idle worker")
     add("--output", type=Path, default=RESULTS, help="folder of the results")
     return parser.parse_args()

@@ -6,7 +6,7 @@ Ratios are of medians of one interleaved run: they say more than rates, which ar
 from dataclasses import dataclass
 
 from benchmarks.figures import Figures, Read, ratio, value
-from benchmarks.queues import MARIADB, OURS, POSTGRESQL, REDIS, SQLITE
+from benchmarks.queues import BARE_HTTP, MARIADB, OURS, OURS_HTTP, POSTGRESQL, REDIS, SQLITE
 
 _RATE = "jobs/s"
 _MARIADB_POLL_MS = 200
@@ -63,6 +63,14 @@ def _beside(step: str, queue: str, database: str = POSTGRESQL) -> Read:
 
 def _history(database: str) -> Read:
     return ratio(_ours("history", database=database), _ours("drain", database=database))
+
+
+def _served(step: str, name: str = "requests/s", database: str = POSTGRESQL, queue: str = OURS_HTTP) -> Read:
+    return value(step, queue, database, name)
+
+
+def _beside_bare(step: str, database: str = POSTGRESQL) -> Read:
+    return ratio(_served(step, database=database), _served(step, database=database, queue=BARE_HTTP))
 
 
 _DRAIN = _ours("drain")
@@ -126,5 +134,26 @@ FIGURES = (
     Figure(
         "drain, SQLite, × huey without fsync",
         ratio(_ours("drain", database=SQLITE), _drained("huey, fsync off", database=SQLITE)),
+    ),
+    Figure("POST v1/jobs, requests/s, × a bare DRF view", _beside_bare("create"), 0.7),
+    Figure("GET v1/jobs/{id}, requests/s, × a bare DRF view", _beside_bare("read"), 0.7),
+    Figure("POST v1/jobs, p50, ms", _served("create", "p50 ms")),
+    Figure("the same, a bare DRF view", _served("create", "p50 ms", queue=BARE_HTTP)),
+    Figure("GET v1/jobs/{id}, p50, ms", _served("read", "p50 ms")),
+    Figure("that, a bare DRF view", _served("read", "p50 ms", queue=BARE_HTTP)),
+    Figure("list of 100 behind history, statements", _served("list", "statements"), 2, smaller=True),
+    Figure(
+        "list of 100 behind history, p99, × the same of 1,000 rows",
+        ratio(_served("list", "long p99 ms"), _served("list", "short p99 ms")),
+        2,
+        smaller=True,
+    ),
+    *(
+        Figure(f"search behind history that finds nothing, {name}, ms", _served("list", "search ms", name))
+        for name in (POSTGRESQL, SQLITE, MARIADB)
+    ),
+    *(
+        Figure(f"refusing {what}, ms", _served("refusals", f"{what} ms"), 100, smaller=True)
+        for what in ("20 MB", "500,000 levels", "10,000 filters")
     ),
 )

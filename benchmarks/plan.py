@@ -10,6 +10,7 @@ from benchmarks.queues import MARIADB, OURS, POSTGRESQL, QUEUES
 STEPS = (
     *("drain", "drain2", "history", "queues", "unknown", "children", "atomic"),
     *("enqueue", "enqueue8", "many", "latency", "statements", "idle"),
+    *("create", "read", "list", "refusals"),
 )
 ONCE = ("statements", "idle")
 """Steps that barely vary, or not by chance."""
@@ -56,7 +57,9 @@ def _takes_part(key: Key, number: int) -> bool:
     if key.queue == OURS and key.step in ON_POSTGRESQL_ALONE and key.database != POSTGRESQL:
         return False
     # The long table takes the longest of all to write: where no bound hangs on it, once.
-    is_once = key.step == "history" and (key.queue != OURS or key.database == MARIADB)
+    is_once = (key.step == "history" and (key.queue != OURS or key.database == MARIADB)) or (
+        key.step == "list" and key.database != POSTGRESQL
+    )
     return number == 0 or not (is_once or key.step in ONCE)
 
 
@@ -70,4 +73,8 @@ def counts(arguments: Namespace) -> dict[str, int]:
         "many": arguments.many,
         "latency": arguments.latencies,
         "idle": arguments.idle,
+        "create": arguments.requests,
+        "read": arguments.requests,
+        "list": min(arguments.requests, 300),
+        "refusals": 20,
     }

@@ -10,11 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 OURS = "django_flare"
+OURS_HTTP, BARE_HTTP = "django_flare, HTTP", "bare DRF view"
 POSTGRESQL, SQLITE, MARIADB, REDIS = "PostgreSQL", "SQLite", "MariaDB", "Redis"
 
 DRAINS = ("drain", "drain2")
 ENQUEUES = ("enqueue", "enqueue8", "many")
 WAITS = ("latency", "idle")
+HTTP = ("create", "read", "list", "refusals")
 SINGLES = ("enqueue", "enqueue8")
 
 
@@ -71,6 +73,14 @@ _PERSISTENT = {"CONN_MAX_AGE": None}
 _OURS = {"module": "benchmarks.jobs", "apps": ("django_flare",)}
 
 
+_SERVED = {
+    "apps": ("rest_framework", "django_flare"),
+    "connection": _PERSISTENT,
+    # Requests are counted as they are by default; nobody gets so far.
+    "settings": {"ROOT_URLCONF": "benchmarks.urls", "FLARE": {"API_RATE": "1000000/hour"}},
+}
+
+
 def _pgqueuer(managers: int, batch: int, steps: tuple[str, ...], note: str) -> Queue:
     worker = ("-m", "benchmarks.peers.pgqueuer_tasks", str(managers), str(batch))
     return Queue(
@@ -120,6 +130,22 @@ QUEUES = {
         one="one_notifying_inside",
         settings={"FLARE": {"NOTIFY": False}},
         note="for comparison: the same enqueue with its NOTIFY before the commit",
+    ),
+    OURS_HTTP: Queue(
+        module="benchmarks.jobs",
+        databases=(POSTGRESQL, SQLITE, MARIADB),
+        steps=HTTP,
+        **_SERVED,
+        note="gunicorn, 2 workers, persistent connections (CONN_MAX_AGE=None); a key, a rate limit that is"
+        " counted, no idempotency key",
+    ),
+    BARE_HTTP: Queue(
+        module="benchmarks.peers.bare",
+        databases=(POSTGRESQL, SQLITE, MARIADB),
+        steps=("create", "read"),
+        **_SERVED,
+        note="the same server; a generic view with a ModelSerializer that inserts or reads one row, without"
+        " authentication, permissions and throttles",
     ),
     "raw psycopg": Queue(
         module="benchmarks.peers.raw",

@@ -58,7 +58,7 @@ def run_to_the_end(number: int, environment: dict[str, str] | None = None) -> No
     """Run so many workers that end by themselves, at once."""
     command = settings.QUEUE.drain
     with ExitStack() as stack:
-        processes = [stack.enter_context(_process(command, environment)) for _ in range(number)]
+        processes = [stack.enter_context(running(command, environment)) for _ in range(number)]
         if ended := [process.returncode for process in processes if process.wait(LONGEST)]:
             raise RuntimeError(f"{command} ended with {ended}")
 
@@ -66,7 +66,7 @@ def run_to_the_end(number: int, environment: dict[str, str] | None = None) -> No
 def run_until(is_over: Callable[[], bool], number: int) -> None:
     """Run so many workers that go on for ever, until it is over."""
     with ExitStack() as stack:
-        processes = [stack.enter_context(_process(settings.QUEUE.serve)) for _ in range(number)]
+        processes = [stack.enter_context(running(settings.QUEUE.serve)) for _ in range(number)]
         deadline = time.monotonic() + LONGEST
         while not is_over():
             if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
@@ -78,7 +78,7 @@ def serving(environment: dict[str, str] | None = None) -> Iterator[int]:
     """Run a worker; yield its process id once it has run a first job and has calmed down."""
     with tempfile.TemporaryDirectory(prefix="flare-bench-") as folder:
         os.environ[starts.VARIABLE] = str(Path(folder) / "starts")
-        with _process(settings.QUEUE.serve, environment) as process:
+        with running(settings.QUEUE.serve, environment) as process:
             first = -1000
             module().tell(first)
             wait_until(lambda: first in starts.noted())
@@ -96,9 +96,10 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def _process(
+def running(
     arguments: tuple[str, ...], environment: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python with these arguments, and end it with all that it has started."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         env={**os.environ, **(environment or {})},

@@ -221,6 +221,7 @@ def moment(value: Any, name: str) -> datetime:
     if value.utcoffset() is None:
         raise option_error(name, "a naive datetime, it needs a time zone", "timezone_required")
     try:
+        # PostgreSQL reads no time that is 16 hours or more away from UTC.
         return value.astimezone(UTC)
     except (OverflowError, ValueError):
         raise option_error(name, "a time outside the calendar", "out_of_range") from None

@@ -7,6 +7,8 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
+from django.db import connections
+
 from django_flare import jobs
 from django_flare.api.problems import problem
 from django_flare.api.redaction import describe_job
@@ -39,14 +41,25 @@ def create(request: JobRequest) -> Answer:
     other. A job that was made otherwise under the key, in a batch, is described as it is now.
     Raises what `jobs.submit` raises, FlareConflictError also for a twin still in flight after 5 s.
     """
-    work = partial(_create, request, flare_settings().database)
-    return _patiently(work, has_key="idempotency_key" in request.options)
+    using = flare_settings().database
+    work = partial(_create, request, using)
+    return work() if _waits_for_nobody(request, using) else _patiently(work, has_key=_has_key(request))
 
 
 def create_many(requests: list[JobRequest]) -> list[str]:
     """Create the jobs of all requests or of none; return their ids in order."""
-    has_key = any("idempotency_key" in request.options for request in requests)
+    has_key = any(map(_has_key, requests))
     return [each.job_id for each in _patiently(partial(jobs.submit_many, requests), has_key=has_key)]
+
+
+def _waits_for_nobody(request: JobRequest, using: str) -> bool:
+    """Tell whether creating is a plain INSERT, on an engine where writers do not wait for each other."""
+    is_plain = request.parents is None and not _has_key(request)
+    return is_plain and connections[using].features.has_select_for_update
+
+
+def _has_key(request: JobRequest) -> bool:
+    return "idempotency_key" in request.options
 
 
 def _create(request: JobRequest, using: str) -> Answer:
@@ -59,7 +72,7 @@ def _create(request: JobRequest, using: str) -> Answer:
     if status is None:
         raise FlareNotFoundError(f"job_id: no job {job_id}")
     body = render(describe_job(status))
-    if submission.created and "idempotency_key" in request.options:
+    if submission.created and _has_key(request):
         replies.keep(UUID(job_id), body.decode(), using)
     return Answer(job_id, body, is_replay=not submission.created)
 

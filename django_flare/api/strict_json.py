@@ -16,6 +16,8 @@ from django_flare.definitions.json_values import HIGHEST_INTEGER
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _OTHERS = bytes(set(range(256)) - set(_STEPS))
+# In pieces, so that what goes deep is known at once.
+_PIECE = 16_384
 # Longer integers lie outside 64 bits, and reading one of a million digits takes seconds.
 _MOST_DIGITS = 20
 
@@ -41,9 +43,13 @@ def _require_shallow(data: bytes, deepest: int) -> None:
     if data.count(b"[") + data.count(b"{") <= deepest:
         return
     brackets = _STRING.sub(b"", data).translate(None, _OTHERS)
-    depth = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
-    if depth > deepest:
-        raise refused("body", f"nested deeper than {deepest} levels", "too_deep", "invalid_payload")
+    depth = 0
+    for start in range(0, len(brackets), _PIECE):
+        piece = brackets[start : start + _PIECE]
+        depths = list(accumulate(map(_STEPS.__getitem__, piece), initial=depth))
+        if max(depths) > deepest:
+            raise refused("body", f"nested deeper than {deepest} levels", "too_deep", "invalid_payload")
+        depth = depths[-1]
 
 
 def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

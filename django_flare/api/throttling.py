@@ -101,12 +101,11 @@ def _increment(key: str, length: int) -> int | None:
     counters: Any = cache
     try:
         for _ in range(_TRIES):
-            counters.add(key, 0, timeout=2 * length)
             try:
                 return int(counters.incr(key))
             except ValueError:
-                # The cache has evicted it between the two.
-                continue
+                # The first request of the window, or the cache has evicted it.
+                counters.add(key, 0, timeout=2 * length)
     except Exception:
         # A limit is no lock: without the cache the API goes on.
         logger.exception("The cache does not count requests; they are let through")

@@ -21,11 +21,13 @@ from django_flare.arguments import (
     state_names,
     validate_options,
 )
+from django_flare.conf import flare_settings
 from django_flare.definitions import canonical_json
 from django_flare.jobs.cursors import decode_cursor, encode_cursor
 from django_flare.models import Continuation, Job
 from django_flare.states import JobState
 from django_flare.status import JobPage, JobStatus
+from django_flare.store.rows import find_job
 
 _HAS_PAIRS = "JSON_CONTAINS(tags, %s)"
 _HAS_PAIR = "EXISTS (SELECT 1 FROM json_each(tags) WHERE key = %s AND value = %s)"
@@ -34,7 +36,7 @@ _HAS_PAIR = "EXISTS (SELECT 1 FROM json_each(tags) WHERE key = %s AND value = %s
 def get_status(job_id: str | UUID) -> JobStatus | None:
     """Return the state, the timing and the outcome of a job, or None for an unknown id."""
     public_id = job_id_of(job_id)
-    found = None if public_id is None else Job.objects.filter(public_id=public_id).first()
+    found = None if public_id is None else find_job(public_id, flare_settings().database)
     return None if found is None else statuses([found])[0]
 
 
@@ -70,11 +72,11 @@ def list_jobs(
         filters["tags"] = checked = validate_options({"tags": tags})["tags"]
         rows = _with_tags(rows, checked)
     if created_after is not None:
-        filters["created_after"] = moment(created_after, "created_after").isoformat()
-        rows = rows.filter(created_at__gte=created_after)
+        filters["created_after"] = since = moment(created_after, "created_after")
+        rows = rows.filter(created_at__gte=since)
     if created_before is not None:
-        filters["created_before"] = moment(created_before, "created_before").isoformat()
-        rows = rows.filter(created_at__lt=created_before)
+        filters["created_before"] = until = moment(created_before, "created_before")
+        rows = rows.filter(created_at__lt=until)
     return _page(rows, page_limit(limit), cursor, _digest(filters))
 
 

@@ -7,12 +7,15 @@ ids longer still when each is a parameter of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.db.transaction import atomic
+
+ModelT = TypeVar("ModelT", bound=Model)
 
 IDS = -(2**62)
 """Stands for a list of ids in a query to compile: `filter(pk__in=[IDS])`; no key is negative."""
@@ -62,6 +65,33 @@ class Compiled:
                 for row in rows:
                     row[place] = convert(row[place], expression, connection)
         return rows
+
+
+class Lookup(Generic[ModelT]):
+    """A SELECT of the one row with a value of the unique column `name`, as an instance.
+
+    What the queryset annotates becomes its attributes. `stand_in` is any value of the column that
+    no row has.
+    """
+
+    def __init__(self, rows: QuerySet[ModelT, Any], name: str, stand_in: Any) -> None:
+        self._model = rows.model
+        self._field: Any = rows.model._meta.get_field(name)
+        self._stand_in = stand_in
+        self._columns = [field.attname for field in rows.model._meta.concrete_fields]
+        self._annotations = list(rows.query.annotations)
+        found = rows.filter(**{name: stand_in}).values_list(*self._columns, *self._annotations)
+        self._query = Compiled(found)
+
+    def find(self, value: Any, using: str) -> ModelT | None:
+        """Return the row, or None."""
+        prepared = partial(self._field.get_db_prep_value, connection=connections[using])
+        for row in self._query.rows(using, values={prepared(self._stand_in): prepared(value)}):
+            width = len(self._columns)
+            found = self._model.from_db(using, self._columns, row[:width])
+            vars(found).update(zip(self._annotations, row[width:], strict=True))
+            return found
+        return None
 
 
 def _with_list(sql: str, parameters: list[Any]) -> tuple[str, list[Any]]:

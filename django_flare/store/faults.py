@@ -24,6 +24,8 @@ class Fault(Enum):
 
 
 _LOCK_TIMEOUTS = frozenset({"55P03", 1205, 5, 6})
+# PostgreSQL's statement_timeout, MariaDB's max_statement_time, MySQL's max_execution_time, SQLite's own.
+_TIME_LIMITS = frozenset({"57014", 1969, 3024, 9})
 UNKNOWN_TRIES = 5
 """Failures in a row after which an error with an unknown code is taken for permanent."""
 
@@ -90,6 +92,11 @@ def _is_of_the_data(error: BaseException) -> bool:
 def is_lock_timeout(error: BaseException) -> bool:
     """Tell whether somebody else has held a lock for longer than this connection waits."""
     return _code_of(error.__cause__ or error)[0] in _LOCK_TIMEOUTS
+
+
+def is_time_limit(error: BaseException) -> bool:
+    """Tell whether a statement was ended because it took too long."""
+    return _code_of(error.__cause__ or error)[0] in _TIME_LIMITS
 
 
 def is_passing(error: BaseException, failures: int = 0) -> bool:

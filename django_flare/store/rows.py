@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -11,6 +13,7 @@ from django.db.models import BooleanField, F, Func, Model, QuerySet
 from django.db.models.sql.datastructures import BaseTable
 
 from django_flare.models import Attempt, Continuation, Job, Queue, Worker
+from django_flare.store.compiled import Lookup
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -36,6 +39,16 @@ class _Among(Func):
 def in_state(state: str, among: Collection[str], using: str) -> QuerySet[Job]:
     """Return the jobs in `state`, by an index of the states `among` that begins with the state."""
     return jobs(using).filter(_Among(among), state=state)
+
+
+def find_job(public_id: UUID, using: str) -> Job | None:
+    """Return the job that callers know by this id."""
+    return _by_public_id(using).find(public_id, using)
+
+
+@cache
+def _by_public_id(using: str) -> Lookup[Job]:
+    return Lookup(jobs(using), "public_id", UUID(int=0))
 
 
 def links(using: str) -> QuerySet[Continuation]:

@@ -9,6 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from django_flare import jobs
+from django_flare.api.views.document import read_document
 from django_flare.models import ApiKey
 from django_flare.store import api_keys
 from tests.api.support import Api, error, make_key
@@ -62,6 +63,12 @@ def test_every_scope_on_every_method_of_every_path(scope):
             if wanted == (405, "method_not_allowed"):
                 allowed = {each for each, at in ENDPOINTS if at == path}
                 assert set(answer.headers["Allow"].split(", ")) - {"HEAD"} == allowed
+
+
+def test_every_address_is_among_them():
+    documented = read_document()["paths"]
+    shown = {path.replace("{job_id}", UNKNOWN).replace("{name}", "mail").lstrip("/") for path in documented}
+    assert shown == {*PATHS, "health/live", "health/ready"}
 
 
 def test_nobody_gets_anything(nobody):

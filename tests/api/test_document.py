@@ -75,6 +75,23 @@ def test_every_reference_leads_somewhere():
         assert name in DOCUMENT["components"][kind]
 
 
+def test_links_lead_to_what_takes_a_new_job():
+    takers = {each.id: each.parameter_names for each in OPERATIONS.values()}
+    links = {
+        operation["operationId"]: answer["links"]
+        for item in DOCUMENT["paths"].values()
+        for operation in item.values()
+        for answer in operation["responses"].values()
+        if "links" in answer
+    }
+    assert set(links) == {"create_job", "create_jobs", "pause_queue"}
+    for name in ("create_job", "create_jobs"):
+        assert set(links[name]) == {each for each, taken in takers.items() if "job_id" in taken}
+    for found in links.values():
+        for link in found.values():
+            assert set(link["parameters"]) <= takers[link["operationId"]]
+
+
 def test_a_project_that_documents_itself_finds_nothing_of_ours_and_no_warning():
     patterns = [path("flare/", include("django_flare.api.urls"))]
     GENERATOR_STATS.reset()

@@ -1,12 +1,13 @@
 """Jobs over HTTP: created, read, listed and controlled as by the verbs."""
 
 import pytest
+from django.apps import apps
 
 from django_flare import JobState, jobs
 from django_flare.api.creation import FIELDS
 from django_flare.models import Job
 from tests.api.support import error, reasons
-from tests.support import Driver, force, make_job, row, state
+from tests.support import Driver, columns, force, make_job, row, state
 
 pytestmark = pytest.mark.django_db
 
@@ -91,6 +92,23 @@ class TestCreate:
         answer = api.post("v1/jobs/batch", {"jobs": [{"job_type": PLAIN, name: "1"}]})
         assert error(answer) == (400, "invalid_request")
         assert not Job.objects.exists()
+
+    @pytest.mark.parametrize("model", list(apps.get_app_config("django_flare").get_models()))
+    def test_no_field_of_any_model_can_be_set(self, api, model):
+        """A field that a model gains is among them."""
+        names = {
+            name for each in model._meta.get_fields() for name in (each.name, getattr(each, "attname", ""))
+        }
+        failed = make_job()
+        Driver().fail(failed)
+        before = columns(failed)
+        for name in sorted(names - {""}):
+            bodies = [("v1/jobs", {"job_type": PLAIN, name: 1}), (f"v1/jobs/{failed}/retry", {name: 1})]
+            for path, body in bodies if name not in FIELDS else bodies[1:]:
+                answer = api.post(path, body)
+                assert error(answer) == (400, "invalid_request"), (path, name)
+                assert reasons(answer)[0][0] == name
+        assert Job.objects.values().get() == before
 
 
 class TestBatch:
@@ -228,6 +246,7 @@ class TestList:
             "tag=a:1&tag=b:x:y",
             f"queue=mail&state=pending&state=failed&job_type={PLAIN}",
             "queue=mail&created_after=2020-01-01T00:00:00Z&created_before=2100-01-01T00:00:00%2B02:00",
+            "queue=mail&created_after=2020-01-01T00:00:00-23:59&created_before=2100-01-01T00:00:00%2B23:59",
         ):
             assert [each["id"] for each in api.get(f"v1/jobs?{query}").json()["jobs"]] == [job], query
         assert api.get("v1/jobs?queue=ma%25&tag=a:1").json()["jobs"] == []

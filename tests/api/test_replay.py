@@ -1,6 +1,8 @@
 """Idempotency keys over HTTP: one job, and the same answer to the byte (F21, F22)."""
 
+import os
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,6 +19,8 @@ from tests.support import Driver
 
 PLAIN = "tests.testapp.jobs.plain"
 BODY = {"job_type": PLAIN, "payload": {"b": 1, "a": "é"}, "queue": "mail"}
+# The whole of it takes minutes.
+KEYS, BODIES = (200, 50) if os.environ.get("FLARE_TEST_WHOLE") else (10, 10)
 
 
 def create(api, body=BODY, key="k"):
@@ -111,6 +115,30 @@ class TestAtOnce:
         assert len({answer.content for answer in found}) == 1
         assert sum("Idempotent-Replay" not in answer.headers for answer in found) == 1
         assert Job.objects.count() == Reply.objects.count() == 1
+
+    @pytest.mark.timeout(900)
+    def test_of_different_bodies_one_wins_under_each_key(self, settings):
+        settings.FLARE = {"API_RATE": None}
+        text = make_key("write")
+
+        def ask(turn):
+            key, number = divmod(turn, BODIES)
+            body = {**BODY, "payload": {"n": number}}
+            answer = in_thread(partial(create, Api(text), body, f"key-{key}"))
+            return key, number, answer
+
+        with ThreadPoolExecutor(10) as pool:
+            found = list(pool.map(ask, range(KEYS * BODIES)))
+        won = {key: number for key, number, answer in found if answer.status_code == 201}
+        lost = Counter((key, error(answer)) for key, _, answer in found if answer.status_code != 201)
+        # On SQLite a request may also wait in vain for the one writer.
+        assert {code for _, (_, code) in lost} <= {"idempotency_key_reuse", "idempotency_in_progress"}
+        assert {status for _, (status, _) in lost} == {409}
+        assert Counter(key for key, _ in lost.elements()) == dict.fromkeys(range(KEYS), BODIES - 1)
+        rows = Job.objects.values_list("idempotency_key", "payload")
+        assert sorted((key, payload["n"]) for key, payload in rows) == sorted(
+            (f"key-{key}", number) for key, number in won.items()
+        )
 
     def test_a_twin_that_does_not_end(self, api, monkeypatch):
         monkeypatch.setattr(replay, "PATIENCE", 1)

@@ -9,7 +9,7 @@ from benchmarks.figures import Figures
 from benchmarks.plan import Key
 from benchmarks.queues import QUEUES
 
-COUNTS = plan.counts(Namespace(jobs=20_000, singles=2000, many=50_000, latencies=300, idle=20))
+COUNTS = plan.counts(Namespace(jobs=20_000, singles=2000, many=50_000, latencies=300, idle=20, requests=3000))
 DATABASES = ("PostgreSQL", "SQLite", "MariaDB", "Redis")
 
 
@@ -42,6 +42,8 @@ def test_a_later_round_repeats_what_varies():
     assert Key("history", "django_flare", "PostgreSQL") in keys(1)
     assert Key("history", "django_flare", "MariaDB") not in keys(1)
     assert Key("history", "procrastinate", "PostgreSQL") not in keys(1)
+    assert Key("list", "django_flare, HTTP", "PostgreSQL") in keys(1)
+    assert Key("list", "django_flare, HTTP", "SQLite") not in keys(1)
     assert not [key for key in keys(1) if key.step in plan.ONCE]
 
 

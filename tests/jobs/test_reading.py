@@ -212,6 +212,15 @@ def test_times_are_instants_whatever_their_zone(clock):
     assert listed(created_before=east) == []
 
 
+@pytest.mark.parametrize("hours", [-23, -16, 16, 23])
+def test_times_far_from_utc(hours):
+    """PostgreSQL itself reads none that is 16 hours away."""
+    job = make_job()
+    now = datetime.now(timezone(timedelta(hours=hours)))
+    assert listed(created_after=now - timedelta(1), created_before=now + timedelta(1)) == [job]
+    assert listed(created_after=now + timedelta(1)) == []
+
+
 def test_times_at_the_ends_of_the_calendar_are_times():
     job = make_job()
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

@@ -49,6 +49,12 @@ _OF_CODES = {
     "rate_limit_exceeded": ("Retry-After",),
     "unavailable": ("Retry-After",),
 }
+# Where the answer of an operation names what others take.
+_LEADS = {
+    "create_job": ("job_id", "$response.body#/id"),
+    "create_jobs": ("job_id", "$response.body#/ids/0"),
+    "pause_queue": ("name", "$response.body#/name"),
+}
 _SECURITY: dict[str, Schema] = {
     "key": {
         "type": "http",
@@ -138,7 +144,18 @@ def _success(each: Operation) -> Schema:
         "description": each.summary,
         "headers": _headers(each, each.headers),
         "content": _content(ref(each.answer)),
+        **_links(each),
     }
+
+
+def _links(each: Operation) -> Schema:
+    if each.id not in _LEADS:
+        return {}
+    name, place = _LEADS[each.id]
+    following = [
+        found.id for found in OPERATIONS.values() if name in found.parameter_names and found is not each
+    ]
+    return {"links": {id: {"operationId": id, "parameters": {name: place}} for id in following}}
 
 
 def _unchanged(each: Operation) -> Schema:

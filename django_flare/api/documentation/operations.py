@@ -52,6 +52,11 @@ class Operation:
     headers: tuple[str, ...] = ()
     is_open: bool = False
 
+    @property
+    def parameter_names(self) -> set[str]:
+        """The names of what it takes beside its body."""
+        return {parameter["name"] for parameter in self.parameters}
+
 
 def _in(place: str, name: str, schema: Schema, text: str, **rest: Any) -> Schema:
     return {"in": place, "name": name, "schema": schema, "description": text, **rest}
@@ -67,7 +72,7 @@ _FILTERS = (
     _in(
         "query",
         "tag",
-        array({"type": "string", "pattern": "^[^:]+:"}),
+        array({"type": "string", "pattern": "^[^:\\u0000]+:[^\\u0000]*$"}),
         "key:value; all must match.",
         explode=True,
     ),

@@ -37,11 +37,12 @@ QUEUE: Schema = {
     "pattern": QUEUE_PATTERN,
 }
 KEY: Schema = {"type": "string", "minLength": 1, "maxLength": values.MAX_KEY_LENGTH, "pattern": KEY_PATTERN}
+NO_NUL = {"pattern": "^[^\\u0000]*$"}
 TAGS: Schema = {
     "type": "object",
     "maxProperties": values.MAX_TAGS,
-    "propertyNames": {"minLength": 1, "maxLength": values.MAX_TAG_KEY_LENGTH},
-    "additionalProperties": {"type": "string", "maxLength": values.MAX_TAG_VALUE_LENGTH},
+    "propertyNames": {"minLength": 1, "maxLength": values.MAX_TAG_KEY_LENGTH, **NO_NUL},
+    "additionalProperties": {"type": "string", "maxLength": values.MAX_TAG_VALUE_LENGTH, **NO_NUL},
 }
 PRIORITY: Schema = {"type": "integer", "minimum": -values.PRIORITY_BOUND, "maximum": values.PRIORITY_BOUND}
 
@@ -134,6 +135,7 @@ NEW_JOB = closed(
         "parent_job_ids": array(JOB_ID, 1, MAX_PARENTS),
     },
     ["job_type"],
+    **{"not": {"required": ["parent_job_id", "parent_job_ids"]}},
     example={"job_type": "mail.welcome", "payload": {"user_id": 7}, "queue": "mail", "max_attempts": 5},
 )
 COUNT = closed(

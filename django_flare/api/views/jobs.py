@@ -17,6 +17,7 @@ from django_flare.api.batches import read_batch
 from django_flare.api.bodies import read_object, read_optional_object, require_members, require_no_body
 from django_flare.api.creation import read_request
 from django_flare.api.etags import tagged
+from django_flare.api.pages import read_page
 from django_flare.api.permissions import Need, may_see_tracebacks
 from django_flare.api.problems import problem
 from django_flare.api.query import read_filters, read_query
@@ -45,7 +46,7 @@ class JobViews(FlareView):
 
     def list(self, request: Request) -> Response:
         """Return one page of jobs, newest first."""
-        page = jobs.list_jobs(**read_filters(request))
+        page = read_page(read_filters(request))
         return Response(
             {
                 "jobs": [describe_job(status) for status in page.jobs],
