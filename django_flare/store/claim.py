@@ -15,6 +15,7 @@ from django.db.models import Exists, ExpressionWrapper, F, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from django_flare.models import Job, Queue
+from django_flare.models.indexes import Unset
 from django_flare.states import JobState
 from django_flare.store.clock import now_sql
 from django_flare.store.compiled import Compiled
@@ -64,7 +65,7 @@ _COLUMNS = [_column(name) for name in ClaimedRow._fields]
 
 def claimable(using: str) -> QuerySet[Job]:
     """Return the rows that a worker may claim now, whatever their queue and type."""
-    return jobs(using).filter(state=JobState.PENDING, gated=False)
+    return jobs(using).filter(Unset("gated"), state=JobState.PENDING)
 
 
 def lock_claimable(queue: str, limit: int, worker_id: str, using: str) -> list[ClaimedRow]:

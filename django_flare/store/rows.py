@@ -9,10 +9,11 @@ from uuid import UUID
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField, F, Func, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.sql.datastructures import BaseTable
 
 from django_flare.models import Attempt, Continuation, Job, Queue, Worker
+from django_flare.models.indexes import Among
 from django_flare.store.compiled import Lookup
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -23,22 +24,9 @@ def jobs(using: str) -> QuerySet[Job]:
     return QuerySet(Job, using=using)
 
 
-class _Among(Func):
-    """The condition of a partial index of several states, word for word.
-
-    SQLite does not know it again when the states are parameters, and reads the whole table.
-    """
-
-    template = "%(expressions)s IN (%(states)s)"
-    output_field = BooleanField()
-
-    def __init__(self, states: Collection[str]) -> None:
-        super().__init__(F("state"), states=", ".join(f"'{state}'" for state in sorted(states)))
-
-
 def in_state(state: str, among: Collection[str], using: str) -> QuerySet[Job]:
     """Return the jobs in `state`, by an index of the states `among` that begins with the state."""
-    return jobs(using).filter(_Among(among), state=state)
+    return jobs(using).filter(Among(among), state=state)
 
 
 def find_job(public_id: UUID, using: str) -> Job | None:
