@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,7 +13,6 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -135,9 +134,6 @@ def _ask(
 ) -> HttpResponse:
     """Show what would be done to how many jobs, and what would be left alone and why."""
     fitting = sum(number for state, number in states.items() if verb.fits(state))
-    kept = [
-        Kept(state_badge(state), number) for state, number in sorted(states.items()) if not verb.fits(state)
-    ]
     words = WORDS[verb.name]
     context = {
         **page.admin_site.each_context(request),
@@ -146,7 +142,7 @@ def _ask(
         "title": words.question,
         "words": words,
         "will": words.will % fitting if fitting else "",
-        "kept": kept,
+        "kept": _kept(states, verb),
         "unreadable": unreadable,
         "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
         "checkbox_name": ACTION_CHECKBOX_NAME,
@@ -177,10 +173,16 @@ def _as_counted(counted: dict[str, CountedUpTo], verb: Verb) -> dict[str, Any]:
     """Say the numbers as far as they were counted."""
     if not any(number.has_more for number in counted.values()):
         return {}
-    kept = [
-        Kept(state_badge(state), number) for state, number in sorted(counted.items()) if not verb.fits(state)
+    return {
+        "kept": _kept(counted, verb),
+        "is_more": any(n.has_more for s, n in counted.items() if verb.fits(s)),
+    }
+
+
+def _kept(numbers: Mapping[str, int], verb: Verb) -> list[Kept]:
+    return [
+        Kept(state_badge(state), number) for state, number in sorted(numbers.items()) if not verb.fits(state)
     ]
-    return {"kept": kept, "is_more": any(n.has_more for s, n in counted.items() if verb.fits(s))}
 
 
 def _last_key(request: HttpRequest) -> int:

@@ -69,9 +69,7 @@ class AdminSelection:
         self._request.user = _user(operation.user_id)
         self._verb = VERBS[operation.verb]
         if not may(self._request, self._verb.permission) or not self._page.has_view_permission(self._request):
-            raise Discard(
-                f"the user {operation.user_id} has no longer the permission to {operation.verb} jobs"
-            )
+            raise Discard(f"the user {operation.user_id} may not {operation.verb} jobs any more")
         self._criteria = Criteria.read(criteria)
 
     def jobs(self) -> QuerySet[Job]:

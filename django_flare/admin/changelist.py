@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -20,6 +20,11 @@ from django_flare.jobs.overview import MOST_COUNTED
 from django_flare.jobs.tolerance import Unreadable, read_columns, read_tolerantly
 from django_flare.models import Job
 from django_flare.store.clock import read_now
+
+if TYPE_CHECKING:
+    _Paginator = Paginator[Any]
+else:
+    _Paginator = Paginator
 
 SHOWN = (
     "public_id",
@@ -56,7 +61,7 @@ class CountedUpTo(int):
         return f"{int(self):,}+"
 
 
-class CappedPaginator(Paginator[Any]):
+class CappedPaginator(_Paginator):
     """Count, and page through, no more than the first 10,000 rows."""
 
     @cached_property
@@ -103,7 +108,7 @@ class JobList(ChangeList):
 
 
 def complete(rows: QuerySet[Any], row: Any, columns: Sequence[str]) -> Any:
-    """Return the job; of an unreadable row, one with the `columns` that can be read, and `unreadable` ones."""
+    """Return the job; of an unreadable row, one with what can be read and the names of the others."""
     if not isinstance(row, Unreadable):
         return row
     found, unreadable = read_columns(rows, row.pk, columns)

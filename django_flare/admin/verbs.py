@@ -58,8 +58,8 @@ WORDS: dict[str, VerbWords] = {
         button=_("Stop"),
         question=_("Stop jobs?"),
         will=ngettext_lazy(
-            "%d job will be asked to stop; if it does, it is cancelled, and with it all jobs that wait for it.",
-            "%d jobs will be asked to stop; those that do are cancelled, and with them all jobs that wait for them.",
+            "%d job will be asked to stop; it is then cancelled, and with it all jobs that wait for it.",
+            "%d jobs will be asked to stop; they are then cancelled, and with them all jobs that wait.",
         ),
         done=ngettext_lazy("%d job was asked to stop.", "%d jobs were asked to stop."),
         record=_("Asked to stop."),

@@ -22,12 +22,12 @@ _STATES = frozenset(JobState)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-def state_label(state: str) -> str:
+def state_label(state: str | None) -> str:
     """Return the state's label in the language of the request; what is no state stands for itself."""
-    return str(_LABELS.get(state, state))
+    return NOTHING if state is None else str(_LABELS.get(state, state))
 
 
-def state_badge(state: str) -> SafeString:
+def state_badge(state: str | None) -> SafeString:
     """Return the state as a coloured badge."""
     # Only our own words become names of classes, whatever the row holds.
     name = JobState(state).value.replace("_", "-") if state in _STATES else "unknown"

@@ -161,7 +161,7 @@ def read_queues(using: str | None = None) -> tuple[QueueView, ...]:
 
 
 def read_queue_names(using: str | None = None) -> list[str]:
-    """Return up to 100 names of queues that are declared, paused or have claimable, running or soon due jobs."""
+    """Return up to 100 names of queues that are declared, paused or have claimable, running or due jobs."""
     using = using or flare_settings().database
     declared = {flare_settings().queue} | {
         str(each.options["queue"]) for each in registry.definitions() if "queue" in each.options
