@@ -8,11 +8,12 @@ import shutil
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.system.support import PATIENCE, Workers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+expect.set_options(timeout=PATIENCE * 1000)
 SIZE = {"width": 1280, "height": 900}
 
 
