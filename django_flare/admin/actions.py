@@ -149,7 +149,7 @@ def _ask(
         "action": f"{verb.name}_jobs",
         **more,
     }
-    request.current_app = page.admin_site.name  # type: ignore[attr-defined]
+    request.current_app = page.admin_site.name
     return TemplateResponse(request, "admin/django_flare/job/confirm.html", context)
 
 

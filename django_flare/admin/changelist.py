@@ -65,9 +65,10 @@ class CappedPaginator(_Paginator):
     """Count, and page through, no more than the first 10,000 rows."""
 
     @cached_property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         """The number of rows up to the bound."""
-        return CountedUpTo.of(self.object_list[: MOST_COUNTED + 1].count())  # type: ignore[union-attr,call-arg]
+        rows: Any = self.object_list
+        return CountedUpTo.of(rows[: MOST_COUNTED + 1].count())
 
 
 class JobList(ChangeList):
@@ -95,8 +96,9 @@ class JobList(ChangeList):
         """Read the page; a row that cannot be read is shown with what can be read of it."""
         super().get_results(request)
         now = read_now(self.queryset.db)
-        rows = read_tolerantly(self.queryset, self.result_list)
-        self.result_list: list[Any] = [complete(self.queryset, row, SHOWN) for row in rows]  # type: ignore[assignment]
+        page: Any = self.result_list
+        rows = read_tolerantly(self.queryset, page)
+        self.result_list: Any = [complete(self.queryset, row, SHOWN) for row in rows]
         for job in self.result_list:
             job.seen_at = now
 

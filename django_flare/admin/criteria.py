@@ -151,7 +151,7 @@ def _by_idempotency_key(rows: QuerySet[Job], key: str) -> list[int]:
         return []
     keyed = Job.objects.filter(idempotency_key__isnull=False)
     scope: str | None = ""
-    scopes = []
+    scopes: list[str] = []
     while scope is not None and len(scopes) < _MOST_SCOPES:
         scopes.append(scope)
         scope = keyed.filter(idempotency_scope__gt=scope).aggregate(next=Min("idempotency_scope"))["next"]

@@ -82,7 +82,7 @@ class CreatedFilter(_Choice):
         self.ends = {name: params.pop(name, [""])[-1] for name in self.ENDS}
         self.kept: list[tuple[str, str]] = []
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[str | None]:
         return [self.parameter_name, *self.ENDS]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:

@@ -91,8 +91,8 @@ def _attempts(job: Any) -> list[Attempt]:
     rows = [each for each in found if not isinstance(each, Unreadable)]
     for attempt in rows:
         attempt.error_message, attempt.traceback = clean(attempt.error_message), clean(attempt.traceback)
-        ran = attempt.started_at and (attempt.ended_at - attempt.started_at).total_seconds()
-        attempt.lasted = span(ran)  # type: ignore[attr-defined]
+        ran = None if attempt.started_at is None else attempt.ended_at - attempt.started_at
+        attempt.lasted = span(None if ran is None else ran.total_seconds())  # type: ignore[attr-defined]
         attempt.ended = moment(attempt.ended_at)  # type: ignore[attr-defined]
     return rows
 

@@ -139,11 +139,11 @@ class JobAdmin(ReadOnlyAdmin):
         """Ask those to stop that run."""
         return actions.act_on_selection(self, request, queryset, VERBS["stop"])
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *more: Any, **named: Any) -> Any:
         """Refuse keys that are none before the database does."""
         if not all(key.isascii() and key.isdigit() and len(key) < 19 for key in chosen_keys(request)):
             raise SuspiciousOperation("a selected key is no number")
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *more, **named)
 
     # Pages.
 
@@ -205,7 +205,8 @@ def progress_bar(progress: float) -> Any:
     """Return the progress, from 0 to 1, as a bar with its percentage."""
     percent = int(progress * 100)
     return format_html(
-        '<progress class="flare-progress" max="100" value="{}" aria-label="{}"></progress> {} %',
+        '<span class="flare-measure">'
+        '<progress class="flare-progress" max="100" value="{}" aria-label="{}"></progress> {} %</span>',
         percent,
         _("progress"),
         percent,

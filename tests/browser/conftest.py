@@ -30,7 +30,7 @@ def chromium():
     if CHROMIUM is None:
         if os.environ.get("FLARE_TEST_REQUIRE_ALL") == "1":
             pytest.fail("Chromium is not installed, and FLARE_TEST_REQUIRE_ALL demands it")
-        pytest.skip("Chromium is ABSENT: the admin was not tried in a browser. On Debian: apt install chromium")
+        pytest.skip("Chromium is ABSENT: nothing was tried in a browser. On Debian: apt install chromium")
     # Its loop runs in this thread, where Django would then refuse the ORM.
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"

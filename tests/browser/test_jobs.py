@@ -59,8 +59,7 @@ def test_a_waiting_job_is_cancelled_and_its_children_go_with_it(page):
     page.locator(".flare-graph a").nth(2).click()
     page.wait_for_url(f"**/{grandchild}/change/")
     page.locator(".flare-head .flare-badge", has_text="Cancelled").wait_for()
-    states = set(Job.objects.filter(public_id__in=[parent, child, grandchild]).values_list("state", flat=True))
-    assert states == {JobState.CANCELLED}
+    all_in(JobState.CANCELLED, parent, child, grandchild)
 
 
 def test_a_selection_is_cancelled_after_a_question(page):
