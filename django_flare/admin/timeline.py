@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -44,9 +44,9 @@ def timeline(job: Any, attempts: Sequence[Attempt], now: datetime) -> list[Step]
     ]
 
 
-def _steps(job: Any, attempts: Iterable[Attempt]) -> Iterator[Step]:
+def _steps(job: Any, attempts: Collection[Attempt]) -> Iterator[Step]:
     if job.created_at is not None:
-        first = JobState.PENDING if job.run_at is None or job.run_at <= job.created_at else JobState.SCHEDULED
+        first = JobState.SCHEDULED if _waited(job, attempts) else JobState.PENDING
         yield Step(job.created_at, state_badge(first), _("created"))
     for attempt in attempts:
         number = {"number": attempt.number}
@@ -69,6 +69,12 @@ def _steps(job: Any, attempts: Iterable[Attempt]) -> Iterator[Step]:
         )
     if job.completed_at is not None:
         yield Step(job.completed_at, state_badge(job.state), _("ended"))
+
+
+def _waited(job: Any, attempts: Collection[Attempt]) -> bool:
+    """Tell whether the job was scheduled at first; `run_at` says so until a retry has changed it."""
+    was_ahead = job.run_at is not None and job.run_at > job.created_at
+    return bool(job.parent_count or (was_ahead and not attempts))
 
 
 def _is_end(job: Any, attempt: Attempt) -> bool:
