@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from django_flare.admin.words import badge, moment, span, state_badge
 from django_flare.models import Attempt
 from django_flare.states import ENDED, JobState
+
+# The two are written by statements of one transaction.
+_AT_ONCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,7 @@ def _steps(job: Any, attempts: Collection[Attempt]) -> Iterator[Step]:
             # Its own outcome is the last step.
             label = str(attempt.get_outcome_display())
             yield Step(attempt.ended_at, badge(label, "failed"), str(_("attempt %(number)d ended")) % number)
-    started = {attempt.started_at for attempt in attempts}
-    if job.started_at is not None and job.started_at not in started:
+    if job.started_at is not None and all(attempt.fence != job.fence for attempt in attempts):
         yield Step(
             job.started_at,
             state_badge(JobState.PROCESSING),
@@ -78,4 +80,7 @@ def _waited(job: Any, attempts: Collection[Attempt]) -> bool:
 
 
 def _is_end(job: Any, attempt: Attempt) -> bool:
-    return bool(job.completed_at == attempt.ended_at)
+    """Tell whether the attempt's end is the job's: a discard or a cancel comes later."""
+    if job.completed_at is None or attempt.fence != job.fence:
+        return False
+    return bool(abs(job.completed_at - attempt.ended_at) < _AT_ONCE)
