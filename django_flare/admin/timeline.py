@@ -62,7 +62,11 @@ def _steps(job: Any, attempts: Collection[Attempt]) -> Iterator[Step]:
         if not _is_end(job, attempt):
             # Its own outcome is the last step.
             label = str(attempt.get_outcome_display())
-            yield Step(attempt.ended_at, badge(label, "failed"), str(_("attempt %(number)d ended")) % number)
+            yield Step(
+                attempt.ended_at,
+                badge(label, JobState.FAILED.value),
+                str(_("attempt %(number)d ended")) % number,
+            )
     if job.started_at is not None and all(attempt.fence != job.fence for attempt in attempts):
         yield Step(
             job.started_at,
