@@ -260,18 +260,24 @@ class TestBounds:
         assert not any("payload" in each["sql"] for each in captured.captured_queries)
 
 
+UNREADABLE = {
+    "sqlite": "'2026-13-45 99:00:00'",
+    "postgresql": "'infinity'",
+    # Neither is refused by MariaDB, nor known to Python.
+    "mysql": "'2026-00-00 00:00:00'",
+}
+
+
 class TestUnreadableRows:
     """F58: a row that a foreign hand has made unreadable costs itself alone."""
 
     @pytest.fixture
     def broken(self, operator):
-        if connection.vendor != "sqlite":
-            pytest.skip("only SQLite stores what it cannot read back")
         job_id, other = make_job(), make_job()
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE django_flare_job SET created_at = '2026-13-45 99:00:00', timeout = 'soon' WHERE id ="
-                " (SELECT MIN(id) FROM django_flare_job)"
+                f"UPDATE django_flare_job SET created_at = {UNREADABLE[connection.vendor]}"
+                " WHERE id = (SELECT id FROM (SELECT MIN(id) AS id FROM django_flare_job) first)"
             )
         return job_id, other
 
@@ -283,8 +289,7 @@ class TestUnreadableRows:
     def test_the_page_names_the_columns(self, operator, broken):
         answer = operator.get(f"{LIST}{broken[0]}/change/")
         text = parse(answer).find("p", "errornote")[0].text
-        assert "created_at" in text
-        assert "timeout" in text
+        assert text.endswith(": created_at")
 
     def test_it_can_be_acted_upon(self, operator, broken):
         operator.post(f"{LIST}{broken[0]}/act/cancel/", {"confirmed": "yes"})
