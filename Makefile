@@ -24,6 +24,9 @@ test: $(INSTALLED)-test ## run the tests on every database there is
 demo: $(INSTALLED)-core ## run the example project and watch its jobs
 	$(BIN)/python -m example_project.demo $(ARGS)
 
+serve: $(INSTALLED)-core ## serve what the demo has left, with the admin and a worker
+	@$(BIN)/python -m example_project.demo.serve
+
 lint: $(INSTALLED)-lint ## check style, layers, outdated Django, templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,6 +77,6 @@ $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help environment test demo screenshots lint format types docs bench clean
+.PHONY: help environment test demo serve screenshots lint format types docs bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:
