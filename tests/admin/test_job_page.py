@@ -46,6 +46,11 @@ class TestHead:
         jobs.cancel(job_id)
         assert show(job_id).find(id="flare-live")[0].attributes["data-live"] == "no"
 
+    def test_the_links_of_the_history_lead_back(self, operator):
+        job_id = make_job("mail.welcome")
+        links = parse(operator.get(page_of(job_id, "history"))).find("div", "breadcrumbs")[0].find("a")
+        assert "mail.welcome" in operator.get(links[-1].attributes["href"]).content.decode()
+
     def test_an_unknown_id_leads_to_the_index(self, operator):
         for job_id in ("01890000-0000-7000-8000-000000000000", "nonsense", "7", "%00"):
             assert operator.get(page_of(job_id)).status_code in (302, 404)
