@@ -48,7 +48,7 @@ class TestHead:
 
     def test_the_links_of_the_history_lead_back(self, operator):
         job_id = make_job("mail.welcome")
-        links = parse(operator.get(page_of(job_id, "history"))).find("div", "breadcrumbs")[0].find("a")
+        links = parse(operator.get(page_of(job_id, "history"))).find(css="breadcrumbs")[0].find("a")
         assert "mail.welcome" in operator.get(links[-1].attributes["href"]).content.decode()
 
     def test_an_unknown_id_leads_to_the_index(self, operator):

@@ -45,7 +45,7 @@ def test_the_pages_of_jobs(log_in, dead, scheme):
     page.goto(f"{LIST}?state=pending")
     page.get_by_label("Select all objects on this page for an action").check()
     page.get_by_label("Action:").select_option(label="Cancel selected jobs")
-    page.get_by_role("button", name="Go").click()
+    page.locator("button[name=index]").click()
     page.get_by_role("button", name="Yes: Cancel").wait_for()
     assert violations(page, ".flare-confirm") == []
 
