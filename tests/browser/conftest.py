@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.system)
-            item.add_marker(pytest.mark.whole_run_on("postgres"))
+            item.add_marker(pytest.mark.whole_run_on("sqlite"))
 
 
 @pytest.fixture(scope="module")
