@@ -15,7 +15,7 @@ from django_flare.lifecycle.continuations import lock_concerned, settle_children
 from django_flare.lifecycle.failures import Failure
 from django_flare.lifecycle.outcomes import Decision, Outcome, decide, succeeded
 from django_flare.states import FINAL, Event, JobState
-from django_flare.store import runs
+from django_flare.store import rollups, runs
 from django_flare.store.faults import is_passing
 from django_flare.store.transactions import in_transaction, transaction
 
@@ -112,6 +112,7 @@ def _write(decisions: Sequence[Decision], using: str) -> None:
     if records:
         runs.write_attempts(records, using)
     runs.write_runs([decision.write for decision in decisions], using)
+    rollups.write([decision.ended for decision in decisions if decision.ended], using)
 
 
 def _sort_missing(missing: Sequence[Outcome], applied: Applied, using: str) -> None:
@@ -134,5 +135,6 @@ def record_with(work: Callable[[], Outcome], using: str) -> tuple[Outcome, JobSt
         # Only a success comes here, and that is decided without a look at the row.
         if not runs.write_runs([succeeded(outcome)], using):
             raise LeaseLostError
+        rollups.write_run(outcome.id, JobState.SUCCEEDED, outcome.ran or 0.0, using)
         settle_children([outcome.id], using)
     return outcome, JobState.SUCCEEDED

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DateTimeField, Func
+from django.db.models import DateTimeField, FloatField, Func
 
 
 def _sqlite_time(moment: str) -> str:
@@ -30,6 +30,18 @@ _AFTER_MICROSECONDS = {
     "mysql": "TIMESTAMPADD(MICROSECOND, {delay}, {now})",
 }
 
+_TO_THE_MINUTE = {
+    "postgresql": "DATE_TRUNC('minute', {now})",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:00', {now})",
+    "mysql": "DATE_FORMAT({now}, '%%Y-%%m-%%d %%H:%%i:00')",
+}
+
+_SECONDS_BETWEEN = {
+    "postgresql": "DATE_PART('epoch', {later} - {earlier})",
+    "sqlite": "((JULIANDAY({later}) - JULIANDAY({earlier})) * 86400.0)",
+    "mysql": "(TIMESTAMPDIFF(MICROSECOND, {earlier}, {later}) / 1e6)",
+}
+
 _replacement: str | None = None
 
 
@@ -47,6 +59,27 @@ def now_sql(connection: BaseDatabaseWrapper) -> str:
 def after_sql(connection: BaseDatabaseWrapper, delay: str) -> str:
     """Return the SQL of the statement's time plus `delay`, an SQL number of microseconds."""
     return _AFTER_MICROSECONDS[connection.vendor].format(now=now_sql(connection), delay=delay)
+
+
+def minute_sql(connection: BaseDatabaseWrapper) -> str:
+    """Return the SQL of the beginning of the minute in which the statement's time lies."""
+    return _TO_THE_MINUTE[connection.vendor].format(now=now_sql(connection))
+
+
+def seconds_sql(connection: BaseDatabaseWrapper, earlier: str, later: str) -> str:
+    """Return the SQL of the seconds between two times, a fraction included."""
+    return _SECONDS_BETWEEN[connection.vendor].format(earlier=earlier, later=later)
+
+
+class SecondsBetween(Func):
+    """Stand for the seconds between two columns that are times, in ORM expressions."""
+
+    arity = 2
+    output_field = FloatField()
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        earlier, later = (compiler.compile(each)[0] for each in self.get_source_expressions())
+        return seconds_sql(connection, earlier, later), []
 
 
 class DatabaseNow(Func):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from django.db import DatabaseError, InterfaceError
 
 from django_flare.conf import flare_settings
-from django_flare.lifecycle import housekeeping, recovery, retention
+from django_flare.lifecycle import housekeeping, recovery, retention, rollups
 from django_flare.worker.lines import Line
 
 logger = logging.getLogger("django_flare.worker")
@@ -18,10 +19,13 @@ logger = logging.getLogger("django_flare.worker")
 _REPAIR_INTERVAL = 300.0
 _PRUNE_INTERVAL = 60.0
 _PRUNE_MOMENT = 0.5
+_MERGE_INTERVAL = 10.0
+_THIN_INTERVAL = 300.0
 
 
 class Housekeeper(threading.Thread):
-    """Take back what vanished workers held, settle what cascades missed, delete what has expired.
+    """Take back what vanished workers held, settle what cascades missed, delete what has expired,
+    put together what was counted.
 
     Only while `is_steady` says that this worker's own beats are on time.
     """
@@ -38,6 +42,8 @@ class Housekeeper(threading.Thread):
         self._stopped = threading.Event()
         self._next_repair = time.monotonic() + _REPAIR_INTERVAL
         self._next_prune = time.monotonic() + _PRUNE_INTERVAL
+        self._next_merge = time.monotonic() + random.uniform(0, _MERGE_INTERVAL)  # noqa: S311 - spreads workers
+        self._next_thinning = time.monotonic() + _PRUNE_INTERVAL
 
     def run(self) -> None:
         while not self._stopped.wait(self._interval):
@@ -68,6 +74,12 @@ class Housekeeper(threading.Thread):
                 logger.warning("Settled %d waiting jobs whose parents had all ended", repaired)
         if time.monotonic() >= self._next_prune:
             self._next_prune = time.monotonic() + (0 if self._prune() else _PRUNE_INTERVAL)
+        if time.monotonic() >= self._next_merge:
+            self._next_merge = time.monotonic() + (0 if rollups.merge(self._using) else _MERGE_INTERVAL)
+        if time.monotonic() >= self._next_thinning:
+            self._next_thinning = time.monotonic() + (
+                0 if rollups.thin_out(self._using) else _REPAIR_INTERVAL
+            )
 
     def _prune(self) -> bool:
         """Delete expired jobs for a moment; tell whether there may be more."""

@@ -32,6 +32,9 @@ def run(**facts):
         "losses": 0,
         "stop_requested": False,
         "backoff": None,
+        "queue": "q",
+        "job_type": "t",
+        "waited": 0.0,
     }
     return RunRow(**{**usual, **facts})
 

@@ -1,0 +1,213 @@
+"""Count what ended, in the transaction that ends it, and put old counts together.
+
+A row is only ever inserted or deleted: two workers, or a worker and a caller's open transaction, never
+meet in one. So the numbers are exact, whatever is killed when, and nobody waits for a lock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Min, QuerySet, Sum
+
+from django_flare.models import Job, Rollup
+from django_flare.models.rollup import BOUNDS, RAN, WAITED, Level
+from django_flare.store.clock import DatabaseNow, minute_sql, seconds_sql
+from django_flare.store.links import chunks
+from django_flare.store.rows import by_index, locked
+
+_NAMES = ("queue", "job_type", "outcome")
+_SUMS = ("count", "run_seconds", "wait_seconds", *RAN, *WAITED)
+_CLASSES = len(BOUNDS) + 1
+
+
+class Ended(NamedTuple):
+    """Say that a job reached the state `outcome`; `waited` and `ran` are seconds, None without a run."""
+
+    queue: str
+    job_type: str
+    outcome: str
+    waited: float | None = None
+    ran: float | None = None
+
+
+def rollups(using: str) -> QuerySet[Rollup]:
+    """Return all rollups of the database `using`, writable."""
+    return QuerySet(Rollup, using=using)
+
+
+class _Sums:
+    """The jobs of one queue and type that reached one state together."""
+
+    __slots__ = ("count", "ran", "run_seconds", "wait_seconds", "waited")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.run_seconds = self.wait_seconds = 0.0
+        self.ran, self.waited = [0] * _CLASSES, [0] * _CLASSES
+
+    def numbers(self) -> list[float]:
+        return [self.count, self.run_seconds, self.wait_seconds, *self.ran, *self.waited]
+
+
+def write(ended: Iterable[Ended], using: str) -> None:
+    """Count runs that have just been ended, in one statement with a row for each queue, type and outcome.
+
+    Raw: the minute is the database's, and as parameters the numbers would cost more than their storing.
+    """
+    sums = _summed(ended)
+    if not sums:
+        return
+    connection = connections[using]
+    minute = minute_sql(connection)
+    rows = [
+        f"({Level.WRITTEN:d}, {minute}, %s, %s, %s, {', '.join(map(repr, each.numbers()))})"
+        for each in sums.values()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_into(connection)} VALUES {', '.join(rows)}", [str(name) for names in sums for name in names]
+        )
+
+
+def _summed(ended: Iterable[Ended]) -> Mapping[tuple[str, str, str], _Sums]:
+    found: dict[tuple[str, str, str], _Sums] = {}
+    for queue, job_type, outcome, waited, ran in ended:
+        names = (queue, job_type, outcome)
+        sums = found.get(names)
+        if sums is None:
+            sums = found[names] = _Sums()
+        sums.count += 1
+        if ran is None:
+            continue
+        # A clock that was set back is no reason to count backwards.
+        ran, waited = max(ran, 0.0), max(waited or 0.0, 0.0)
+        sums.run_seconds += ran
+        sums.wait_seconds += waited
+        sums.ran[bisect_right(BOUNDS, ran)] += 1
+        sums.waited[bisect_right(BOUNDS, waited)] += 1
+    return found
+
+
+def write_unrun(ids: Collection[int], outcome: str, using: str) -> None:
+    """Count jobs that have just reached `outcome` without a run: cancelled, by cascade too, or discarded."""
+    connection = connections[using]
+    job, nothing = connection.ops.quote_name(Job._meta.db_table), ", ".join(["0"] * (len(_SUMS) - 1))
+    named = f"{job} WHERE id IN ({', '.join(map(str, ids))}) GROUP BY queue, job_type"
+    _insert_selected(f"COUNT(*), {nothing}", named, outcome, connection)
+
+
+def write_run(key: int, outcome: str, ran: float, using: str) -> None:
+    """Count a run that has just been ended and whose row nobody has read; what it waited is the row's."""
+    connection = connections[using]
+    job, waited = (
+        connection.ops.quote_name(Job._meta.db_table),
+        seconds_sql(connection, "run_at", "started_at"),
+    )
+    sums = _Sums()
+    sums.ran[bisect_right(BOUNDS, ran)] = 1
+    classes = [f"CASE WHEN {_is_within(place)} THEN 1 ELSE 0 END" for place in range(_CLASSES)]
+    selected = ", ".join(["1", repr(ran), "waited", *map(str, sums.ran), *classes])
+    # Not below zero, should the clock have been set back.
+    read = f"CASE WHEN started_at > run_at THEN {waited} ELSE 0 END AS waited FROM {job} WHERE id = {key:d}"
+    _insert_selected(selected, f"(SELECT queue, job_type, {read}) AS run", outcome, connection)
+
+
+def _is_within(place: int) -> str:
+    above = [f"waited >= {BOUNDS[place - 1]!r}"] if place else []
+    below = [f"waited < {BOUNDS[place]!r}"] if place < len(BOUNDS) else []
+    return " AND ".join(above + below)
+
+
+def _insert_selected(sums: str, source: str, outcome: str, connection: BaseDatabaseWrapper) -> None:
+    """Insert what is counted of `source`. Raw, as the ORM has no INSERT from a SELECT."""
+    columns = f"{Level.WRITTEN:d}, {minute_sql(connection)}, queue, job_type, %s, {sums}"
+    with connection.cursor() as cursor:
+        statement = f"{_into(connection)} SELECT {columns} FROM {source}"  # noqa: S608 - names and numbers are ours
+        cursor.execute(statement, [str(outcome)])
+
+
+def _into(connection: BaseDatabaseWrapper) -> str:
+    quote = connection.ops.quote_name
+    columns = ", ".join(map(quote, ("level", "start", *_NAMES, *_SUMS)))
+    return f"INSERT INTO {quote(Rollup._meta.db_table)} ({columns})"
+
+
+# Putting together.
+
+
+def is_any_written(using: str) -> bool:
+    """Tell whether there are rows that have not been put together since they were written."""
+    return _of_level(Level.WRITTEN, using).exists()
+
+
+def merge_written(limit: int, using: str) -> int:
+    """Put up to `limit` rows as they were written into those of their minutes; return how many there were.
+
+    Rows that somebody else puts together at this moment are passed over.
+    """
+    written = _of_level(Level.WRITTEN, using).order_by("start")
+    found = dict(locked(written, skip=True).values_list("pk", "start")[:limit])
+    if found:
+        minutes = _of_level(Level.MINUTE, using).filter(start__in=set(found.values()))
+        _replace([*found, *_locked_keys(minutes)], Level.MINUTE, None, using)
+    return len(found)
+
+
+def merge_minutes(keep: timedelta, using: str) -> int:
+    """Put the minutes of the first hour that ended before `keep` into it; return how many rows there were."""
+    old = _of_level(Level.MINUTE, using).filter(start__lt=DatabaseNow() - keep - _HOUR)
+    first: datetime | None = old.aggregate(first=Min("start"))["first"]
+    if first is None:
+        return 0
+    hour = first.replace(minute=0)
+    within = {"start__gte": hour, "start__lt": hour + _HOUR}
+    minutes = _locked_keys(_of_level(Level.MINUTE, using).filter(**within))
+    hours = _locked_keys(_of_level(Level.HOUR, using).filter(start=hour))
+    if minutes:
+        _replace([*minutes, *hours], Level.HOUR, hour, using)
+    return len(minutes)
+
+
+_HOUR = timedelta(hours=1)
+
+
+def delete_hours(keep: timedelta, limit: int, using: str) -> int:
+    """Delete up to `limit` rows of hours that began more than `keep` ago; return how many there were."""
+    old = _of_level(Level.HOUR, using).filter(start__lt=DatabaseNow() - keep).order_by("start")
+    keys = list(locked(old, skip=True).values_list("pk", flat=True)[:limit])
+    _delete(keys, using)
+    return len(keys)
+
+
+def _of_level(level: Level, using: str) -> QuerySet[Rollup]:
+    return by_index(rollups(using).filter(level=level), "flare_rollup_start")
+
+
+def _locked_keys(rows: QuerySet[Rollup]) -> list[int]:
+    return list(locked(rows.order_by("pk"), skip=True).values_list("pk", flat=True))
+
+
+def _replace(keys: Collection[int], level: Level, start: datetime | None, using: str) -> None:
+    """Replace the locked rows by their sums, at `start` or each at its own."""
+    sums: dict[str, Any] = {f"{name}_sum": Sum(name) for name in _SUMS}
+    groups = _NAMES if start else ("start", *_NAMES)
+    merged: dict[tuple[Any, ...], Rollup] = {}
+    for part in chunks(keys):
+        for row in rollups(using).filter(pk__in=part).values(*groups).annotate(**sums).order_by():
+            names = {name: row[name] for name in groups}
+            one = merged.setdefault(tuple(names.values()), Rollup(level=level, **{"start": start} | names))
+            for name in _SUMS:
+                setattr(one, name, (getattr(one, name) or 0) + row[f"{name}_sum"])
+    rollups(using).bulk_create(merged.values())
+    _delete(keys, using)
+
+
+def _delete(keys: Collection[int], using: str) -> None:
+    for part in chunks(keys):
+        rollups(using).filter(pk__in=part).delete()
