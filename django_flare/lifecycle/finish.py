@@ -17,6 +17,7 @@ from django_flare.lifecycle.outcomes import Decision, Outcome, decide, succeeded
 from django_flare.states import FINAL, Event, JobState
 from django_flare.store import rollups, runs
 from django_flare.store.faults import is_passing
+from django_flare.store.rollups import Ended
 from django_flare.store.transactions import in_transaction, transaction
 
 logger = logging.getLogger("django_flare.lifecycle")
@@ -124,8 +125,12 @@ def _sort_missing(missing: Sequence[Outcome], applied: Applied, using: str) -> N
         (applied.busy if still_ours else applied.refused).append(outcome)
 
 
-def record_with(work: Callable[[], Outcome], using: str) -> tuple[Outcome, JobState]:
+def record_with(
+    work: Callable[[], Outcome], queue: str, job_type: str, using: str
+) -> tuple[Outcome, JobState]:
     """Run `work` and record the outcome that it returns in one transaction (`atomic=True`).
+
+    It is counted for the job's `queue` and `job_type`.
 
     Returns the outcome and the job's new state. Raises what `work` raises, or LeaseLostError when
     the fence is outdated; what `work` wrote in this database is rolled back then.
@@ -135,6 +140,6 @@ def record_with(work: Callable[[], Outcome], using: str) -> tuple[Outcome, JobSt
         # Only a success comes here, and that is decided without a look at the row.
         if not runs.write_runs([succeeded(outcome)], using):
             raise LeaseLostError
-        rollups.write_run(outcome.id, JobState.SUCCEEDED, outcome.ran or 0.0, using)
+        rollups.write([Ended(queue, job_type, JobState.SUCCEEDED, outcome.waited, outcome.ran)], using)
         settle_children([outcome.id], using)
     return outcome, JobState.SUCCEEDED

@@ -28,7 +28,7 @@ class Outcome:
     `event` is succeed, fail, exhaust (the handler's discard), lose, release, snooze or stopped (it left
     because it was asked to); `delay` is in seconds; `result` is JSON text; `failure` tells of an
     exception, also of a timeout. `ran` are the seconds from the handler's start to its end, by the worker's
-    clock; None for what no handler has run.
+    clock, None for what no handler has run; `waited` those that the claim found.
     """
 
     id: int
@@ -40,6 +40,7 @@ class Outcome:
     result_error: str = ""
     failure: Failure | None = None
     timed_out: bool = False
+    waited: float | None = None
     ran: float | None = None
 
 
@@ -60,7 +61,7 @@ def decide(run: RunRow, outcome: Outcome, draw: Callable[[], float] = random.ran
     write.progress = outcome.progress if write.progress is None else write.progress
     ended = None
     if write.state in ENDED:
-        ended = Ended(run.queue, run.job_type, write.state, run.waited, outcome.ran)
+        ended = Ended(run.queue, run.job_type, write.state, outcome.waited, outcome.ran)
     return Decision(write, _record(run, outcome), ended)
 
 

@@ -61,7 +61,7 @@ class Rollup(ReadOnlyModel):
 
 
 for _name in (*RAN, *WAITED):
-    Rollup.add_to_class(_name, models.IntegerField(_("histogram"), default=0))
+    Rollup.add_to_class(_name, models.IntegerField(_("histogram"), default=0, db_default=0))
 
 
 class Dashboard(Rollup):

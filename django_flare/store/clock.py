@@ -36,10 +36,10 @@ _TO_THE_MINUTE = {
     "mysql": "DATE_FORMAT({now}, '%%Y-%%m-%%d %%H:%%i:00')",
 }
 
-_SECONDS_BETWEEN = {
-    "postgresql": "DATE_PART('epoch', {later} - {earlier})",
-    "sqlite": "((JULIANDAY({later}) - JULIANDAY({earlier})) * 86400.0)",
-    "mysql": "(TIMESTAMPDIFF(MICROSECOND, {earlier}, {later}) / 1e6)",
+_SECONDS = {
+    "postgresql": "DATE_PART('epoch', {now} - {earlier})",
+    "sqlite": "((JULIANDAY({now}) - JULIANDAY({earlier})) * 86400.0)",
+    "mysql": "(TIMESTAMPDIFF(MICROSECOND, {earlier}, {now}) / 1e6)",
 }
 
 _replacement: str | None = None
@@ -66,22 +66,6 @@ def minute_sql(connection: BaseDatabaseWrapper) -> str:
     return _TO_THE_MINUTE[connection.vendor].format(now=now_sql(connection))
 
 
-def seconds_sql(connection: BaseDatabaseWrapper, earlier: str, later: str) -> str:
-    """Return the SQL of the seconds between two times, a fraction included."""
-    return _SECONDS_BETWEEN[connection.vendor].format(earlier=earlier, later=later)
-
-
-class SecondsBetween(Func):
-    """Stand for the seconds between two columns that are times, in ORM expressions."""
-
-    arity = 2
-    output_field = FloatField()
-
-    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
-        earlier, later = (compiler.compile(each)[0] for each in self.get_source_expressions())
-        return seconds_sql(connection, earlier, later), []
-
-
 class DatabaseNow(Func):
     """Stand for the statement's time in ORM expressions."""
 
@@ -89,6 +73,17 @@ class DatabaseNow(Func):
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         return now_sql(connection), []
+
+
+class SecondsSince(Func):
+    """Stand for the seconds, a fraction included, from a column that is a time to the statement's time."""
+
+    arity = 1
+    output_field = FloatField()
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        earlier, parameters = compiler.compile(self.get_source_expressions()[0])
+        return _SECONDS[connection.vendor].format(earlier=earlier, now=now_sql(connection)), [*parameters]
 
 
 def read_now(using: str) -> datetime:

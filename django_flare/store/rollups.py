@@ -17,13 +17,13 @@ from django.db.models import Min, QuerySet, Sum
 
 from django_flare.models import Job, Rollup
 from django_flare.models.rollup import BOUNDS, RAN, WAITED, Level
-from django_flare.store.clock import DatabaseNow, minute_sql, seconds_sql
+from django_flare.store.clock import DatabaseNow, minute_sql
 from django_flare.store.links import chunks
 from django_flare.store.rows import by_index, locked
 
 _NAMES = ("queue", "job_type", "outcome")
-_SUMS = ("count", "run_seconds", "wait_seconds", *RAN, *WAITED)
-_CLASSES = len(BOUNDS) + 1
+_TOTALS = ("count", "run_seconds", "wait_seconds")
+_SUMS = (*_TOTALS, *RAN, *WAITED)
 
 
 class Ended(NamedTuple):
@@ -42,36 +42,35 @@ def rollups(using: str) -> QuerySet[Rollup]:
 
 
 class _Sums:
-    """The jobs of one queue and type that reached one state together."""
+    """The jobs of one queue and type that reached one state together; of the histograms what is not zero."""
 
-    __slots__ = ("count", "ran", "run_seconds", "wait_seconds", "waited")
+    __slots__ = ("classes", "count", "run_seconds", "wait_seconds")
 
     def __init__(self) -> None:
         self.count = 0
         self.run_seconds = self.wait_seconds = 0.0
-        self.ran, self.waited = [0] * _CLASSES, [0] * _CLASSES
-
-    def numbers(self) -> list[float]:
-        return [self.count, self.run_seconds, self.wait_seconds, *self.ran, *self.waited]
+        self.classes: dict[str, int] = {}
 
 
 def write(ended: Iterable[Ended], using: str) -> None:
-    """Count runs that have just been ended, in one statement with a row for each queue, type and outcome.
+    """Count what has just ended, in one statement with a row for each queue, type and outcome.
 
     Raw: the minute is the database's, and as parameters the numbers would cost more than their storing.
+    So would naming all columns: those of the histograms are zero unless they are named.
     """
     sums = _summed(ended)
     if not sums:
         return
     connection = connections[using]
-    minute = minute_sql(connection)
+    classes = sorted({name for each in sums.values() for name in each.classes})
+    start = f"{Level.WRITTEN:d}, {minute_sql(connection)}"
     rows = [
-        f"({Level.WRITTEN:d}, {minute}, %s, %s, %s, {', '.join(map(repr, each.numbers()))})"
-        for each in sums.values()
+        f"({start}, %s, %s, %s, {', '.join(map(repr, _numbers(each, classes)))})" for each in sums.values()
     ]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{_into(connection)} VALUES {', '.join(rows)}", [str(name) for names in sums for name in names]
+            f"{_into(connection, classes)} VALUES {', '.join(rows)}",
+            [str(name) for names in sums for name in names],
         )
 
 
@@ -89,52 +88,31 @@ def _summed(ended: Iterable[Ended]) -> Mapping[tuple[str, str, str], _Sums]:
         ran, waited = max(ran, 0.0), max(waited or 0.0, 0.0)
         sums.run_seconds += ran
         sums.wait_seconds += waited
-        sums.ran[bisect_right(BOUNDS, ran)] += 1
-        sums.waited[bisect_right(BOUNDS, waited)] += 1
+        for name in (RAN[bisect_right(BOUNDS, ran)], WAITED[bisect_right(BOUNDS, waited)]):
+            sums.classes[name] = sums.classes.get(name, 0) + 1
     return found
 
 
+def _numbers(sums: _Sums, classes: Iterable[str]) -> list[float]:
+    return [sums.count, sums.run_seconds, sums.wait_seconds, *(sums.classes.get(name, 0) for name in classes)]
+
+
 def write_unrun(ids: Collection[int], outcome: str, using: str) -> None:
-    """Count jobs that have just reached `outcome` without a run: cancelled, by cascade too, or discarded."""
+    """Count jobs that have just reached `outcome` without a run: cancelled, by cascade too, or discarded.
+
+    Raw, as the ORM has no INSERT from a SELECT.
+    """
     connection = connections[using]
-    job, nothing = connection.ops.quote_name(Job._meta.db_table), ", ".join(["0"] * (len(_SUMS) - 1))
+    job = connection.ops.quote_name(Job._meta.db_table)
+    columns = f"{Level.WRITTEN:d}, {minute_sql(connection)}, queue, job_type, %s, COUNT(*), 0, 0"
     named = f"{job} WHERE id IN ({', '.join(map(str, ids))}) GROUP BY queue, job_type"
-    _insert_selected(f"COUNT(*), {nothing}", named, outcome, connection)
-
-
-def write_run(key: int, outcome: str, ran: float, using: str) -> None:
-    """Count a run that has just been ended and whose row nobody has read; what it waited is the row's."""
-    connection = connections[using]
-    job, waited = (
-        connection.ops.quote_name(Job._meta.db_table),
-        seconds_sql(connection, "run_at", "started_at"),
-    )
-    sums = _Sums()
-    sums.ran[bisect_right(BOUNDS, ran)] = 1
-    classes = [f"CASE WHEN {_is_within(place)} THEN 1 ELSE 0 END" for place in range(_CLASSES)]
-    selected = ", ".join(["1", repr(ran), "waited", *map(str, sums.ran), *classes])
-    # Not below zero, should the clock have been set back.
-    read = f"CASE WHEN started_at > run_at THEN {waited} ELSE 0 END AS waited FROM {job} WHERE id = {key:d}"
-    _insert_selected(selected, f"(SELECT queue, job_type, {read}) AS run", outcome, connection)
-
-
-def _is_within(place: int) -> str:
-    above = [f"waited >= {BOUNDS[place - 1]!r}"] if place else []
-    below = [f"waited < {BOUNDS[place]!r}"] if place < len(BOUNDS) else []
-    return " AND ".join(above + below)
-
-
-def _insert_selected(sums: str, source: str, outcome: str, connection: BaseDatabaseWrapper) -> None:
-    """Insert what is counted of `source`. Raw, as the ORM has no INSERT from a SELECT."""
-    columns = f"{Level.WRITTEN:d}, {minute_sql(connection)}, queue, job_type, %s, {sums}"
     with connection.cursor() as cursor:
-        statement = f"{_into(connection)} SELECT {columns} FROM {source}"  # noqa: S608 - names and numbers are ours
-        cursor.execute(statement, [str(outcome)])
+        cursor.execute(f"{_into(connection)} SELECT {columns} FROM {named}", [str(outcome)])  # noqa: S608 - names are ours
 
 
-def _into(connection: BaseDatabaseWrapper) -> str:
+def _into(connection: BaseDatabaseWrapper, classes: Iterable[str] = ()) -> str:
     quote = connection.ops.quote_name
-    columns = ", ".join(map(quote, ("level", "start", *_NAMES, *_SUMS)))
+    columns = ", ".join(map(quote, ("level", "start", *_NAMES, *_TOTALS, *classes)))
     return f"INSERT INTO {quote(Rollup._meta.db_table)} ({columns})"
 
 

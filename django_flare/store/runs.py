@@ -15,7 +15,7 @@ from django.db.models.functions import Cast
 
 from django_flare.models import Attempt, Job
 from django_flare.states import ENDED, AttemptOutcome, JobState
-from django_flare.store.clock import DatabaseNow, SecondsBetween, after_sql, now_sql
+from django_flare.store.clock import DatabaseNow, after_sql, now_sql
 from django_flare.store.compiled import ID_LIST, IDS, Compiled, with_ids
 from django_flare.store.documents import INTEGER, REAL, TEXT, update_joined
 from django_flare.store.rows import attempts, by_index, jobs, locked
@@ -24,10 +24,7 @@ ATTEMPTS_KEPT = 20
 
 
 class RunRow(NamedTuple):
-    """Hold the facts of a running row from which its outcome is decided; `backoff` is JSON text.
-
-    `waited` are the seconds from `run_at` to the claim, by the database's clock.
-    """
+    """Hold the facts of a running row from which its outcome is decided; `backoff` is JSON text."""
 
     id: int
     fence: int
@@ -38,7 +35,6 @@ class RunRow(NamedTuple):
     backoff: str | None
     queue: str
     job_type: str
-    waited: float
 
 
 class RunWrite(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -94,15 +90,12 @@ def running(using: str) -> QuerySet[Job]:
 
 @cache
 def _runs_to_lock(using: str) -> Compiled:
-    columns = [_COLUMNS.get(name, name) for name in RunRow._fields]
+    columns = [_TEXT_OF.get(name, name) for name in RunRow._fields]
     found = by_index(running(using), "PRIMARY").filter(pk__in=[IDS]).order_by("pk")
     return Compiled(locked(found, skip=True).values_list(*columns))
 
 
-_COLUMNS: dict[str, Any] = {
-    "backoff": Cast("backoff", TextField()),
-    "waited": SecondsBetween("run_at", "started_at"),
-}
+_TEXT_OF: dict[str, Any] = {"backoff": Cast("backoff", TextField())}
 
 
 def lock_runs(ids: Collection[int], using: str) -> list[RunRow]:

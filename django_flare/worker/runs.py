@@ -71,7 +71,7 @@ class Run:
         """Return the outcome of this run under its fence."""
         row = self.row
         ran = None if self.started_at is None else time.monotonic() - self.started_at
-        facts = {"progress": self.progress.value, "ran": ran, **details}
+        facts = {"progress": self.progress.value, "waited": row.waited, "ran": ran, **details}
         return Outcome(id=row.id, fence=row.fence, event=event, **facts)
 
     @property

@@ -34,7 +34,6 @@ def run(**facts):
         "backoff": None,
         "queue": "q",
         "job_type": "t",
-        "waited": 0.0,
     }
     return RunRow(**{**usual, **facts})
 

@@ -65,7 +65,8 @@ def test_how_long_a_job_waited_and_ran_has_its_class(driver, clock):
     clock.advance(5)
     driver.start(job)
     clock.advance(100)
-    driver.end(job, Event.SUCCEED, ran=0.25)
+    waited = driver.runs[job].waited
+    driver.end(job, Event.SUCCEED, waited=waited, ran=0.25)
     found = only()
     assert (found.run_seconds, found.wait_seconds) == (pytest.approx(0.25), pytest.approx(5, abs=0.002))
     assert histogram(found, RAN) == {BOUNDS.index(0.3): 1}
@@ -87,8 +88,10 @@ def test_a_run_recorded_by_its_handler_has_the_same_classes(driver, clock, secon
     job = make_job(queue="mail")
     clock.advance(seconds)
     claimed = driver.start(job)
-    outcome = Outcome(id=claimed.id, fence=claimed.fence, event=Event.SUCCEED, ran=max(seconds, 0.0))
-    finish.record_with(lambda: outcome, USING)
+    outcome = Outcome(
+        id=claimed.id, fence=claimed.fence, event=Event.SUCCEED, waited=claimed.waited, ran=float(seconds)
+    )
+    finish.record_with(lambda: outcome, claimed.queue, claimed.job_type, USING)
     found = only()
     assert (found.queue, found.job_type, found.count) == ("mail", PLAIN, 1)
     assert histogram(found, RAN) == histogram(found, WAITED) == {place: 1}
@@ -156,7 +159,7 @@ def test_an_outcome_that_is_refused_is_not_counted(driver):
     stale = Outcome(id=claimed.id, fence=claimed.fence, event=Event.SUCCEED)
     assert finish.apply([stale], USING).refused
     with pytest.raises(finish.LeaseLostError):
-        finish.record_with(lambda: stale, USING)
+        finish.record_with(lambda: stale, claimed.queue, claimed.job_type, USING)
     assert counts() == {}
 
 
