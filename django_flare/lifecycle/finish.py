@@ -15,7 +15,7 @@ from django_flare.lifecycle.continuations import lock_concerned, settle_children
 from django_flare.lifecycle.failures import Failure
 from django_flare.lifecycle.outcomes import Decision, Outcome, decide, succeeded
 from django_flare.states import FINAL, Event, JobState
-from django_flare.store import rollups, runs
+from django_flare.store import runs
 from django_flare.store.faults import is_passing
 from django_flare.store.rollups import Ended
 from django_flare.store.transactions import in_transaction, transaction
@@ -112,8 +112,8 @@ def _write(decisions: Sequence[Decision], using: str) -> None:
     records = [decision.attempt for decision in decisions if decision.attempt]
     if records:
         runs.write_attempts(records, using)
-    runs.write_runs([decision.write for decision in decisions], using)
-    rollups.write([decision.ended for decision in decisions if decision.ended], using)
+    ended = [decision.ended for decision in decisions if decision.ended]
+    runs.write_runs([decision.write for decision in decisions], ended, using)
 
 
 def _sort_missing(missing: Sequence[Outcome], applied: Applied, using: str) -> None:
@@ -138,8 +138,8 @@ def record_with(
     with transaction(using):
         outcome = work()
         # Only a success comes here, and that is decided without a look at the row.
-        if not runs.write_runs([succeeded(outcome)], using):
+        ended = Ended(queue, job_type, JobState.SUCCEEDED, outcome.waited, outcome.ran)
+        if not runs.write_runs([succeeded(outcome)], [ended], using):
             raise LeaseLostError
-        rollups.write([Ended(queue, job_type, JobState.SUCCEEDED, outcome.waited, outcome.ran)], using)
         settle_children([outcome.id], using)
     return outcome, JobState.SUCCEEDED

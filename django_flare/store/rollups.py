@@ -52,26 +52,37 @@ class _Sums:
         self.classes: dict[str, int] = {}
 
 
+class Statement(NamedTuple):
+    """Hold a statement and its parameters."""
+
+    sql: str
+    parameters: list[str]
+
+
 def write(ended: Iterable[Ended], using: str) -> None:
-    """Count what has just ended, in one statement with a row for each queue, type and outcome.
+    """Count what has just ended."""
+    statement = counting(ended, using)
+    if statement:
+        with connections[using].cursor() as cursor:
+            cursor.execute(*statement)
+
+
+def counting(ended: Iterable[Ended], using: str) -> Statement | None:
+    """Return the one statement that counts what has just ended, a row for each queue, type and outcome.
 
     Raw: the minute is the database's, and as parameters the numbers would cost more than their storing.
-    So would naming all columns: those of the histograms are zero unless they are named.
+    So would naming all columns: those of the histograms are zero unless they are named. None for nothing.
     """
     sums = _summed(ended)
     if not sums:
-        return
+        return None
     connection = connections[using]
     classes = sorted({name for each in sums.values() for name in each.classes})
     start = f"{Level.WRITTEN:d}, {minute_sql(connection)}"
-    rows = [
-        f"({start}, %s, %s, %s, {', '.join(map(repr, _numbers(each, classes)))})" for each in sums.values()
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"{_into(connection, classes)} VALUES {', '.join(rows)}",
-            [str(name) for names in sums for name in names],
-        )
+    numbers = [", ".join(map(repr, _numbers(each, classes))) for each in sums.values()]
+    rows = ", ".join(f"({start}, %s, %s, %s, {each})" for each in numbers)
+    names = [str(name) for names in sums for name in names]
+    return Statement(f"{_into(connection, classes)} VALUES {rows}", names)
 
 
 def _summed(ended: Iterable[Ended]) -> Mapping[tuple[str, str, str], _Sums]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
@@ -18,6 +18,7 @@ from django_flare.states import ENDED, AttemptOutcome, JobState
 from django_flare.store.clock import DatabaseNow, after_sql, now_sql
 from django_flare.store.compiled import ID_LIST, IDS, Compiled, with_ids
 from django_flare.store.documents import INTEGER, REAL, TEXT, update_joined
+from django_flare.store.rollups import Ended, counting
 from django_flare.store.rows import attempts, by_index, jobs, locked
 
 ATTEMPTS_KEPT = 20
@@ -109,17 +110,30 @@ def look_at_runs(ids: Collection[int], using: str) -> dict[int, tuple[str, int]]
     return {key: (state, fence) for key, state, fence in rows}
 
 
-def write_runs(writes: Sequence[RunWrite], using: str) -> int:
+def write_runs(writes: Sequence[RunWrite], ended: Iterable[Ended], using: str) -> int:
     """Write all outcomes in one statement, each only while its fence still holds; return how many did.
 
-    Raw: the values differ by row, and the ORM has no join of an UPDATE to a list.
+    What `ended` by them is counted with them, whatever the fences: should one not hold, the caller is to
+    roll back. Raw: the values differ by row, and the ORM has no join of an UPDATE to a list.
     """
     connection = connections[using]
     document = msgspec.json.encode(writes).decode()
     ids = [write.id for write in writes]
+    sql, parameters = with_ids(_update_of_runs(using, now_sql(connection)), ids), [document]
+    count = counting(ended, using)
     with connection.cursor() as cursor:
-        cursor.execute(with_ids(_update_of_runs(using, now_sql(connection)), ids), [document])
-        return int(cursor.rowcount)
+        if count and connection.vendor == "postgresql":
+            # Along with it: a round trip less, of five that a job of `atomic=True` takes.
+            sql, parameters, count = (
+                f"WITH counted AS ({count.sql}) {sql}",
+                [*count.parameters, document],
+                None,
+            )
+        cursor.execute(sql, parameters)
+        written = int(cursor.rowcount)
+        if count:
+            cursor.execute(*count)
+        return written
 
 
 @cache
