@@ -21,6 +21,7 @@ class FlareConfig(AppConfig):
     def ready(self) -> None:
         """Import what may only be imported once all models are loaded, and start with it."""
         from django_flare import checks
+        from django_flare import operations as operations  # registers its handler
         from django_flare.definitions import autodiscover, registry
 
         checks.register_checks()

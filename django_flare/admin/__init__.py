@@ -2,5 +2,6 @@
 
 from django_flare.admin import api_keys as api_keys
 from django_flare.admin import dashboard as dashboard
+from django_flare.admin import jobs as jobs
 from django_flare.admin import queues as queues
 from django_flare.admin import workers as workers

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from django_flare.models.job import STATE_LABELS
@@ -19,12 +22,12 @@ _STATES = frozenset(JobState)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-def state_label(state: str) -> str:
+def state_label(state: str | None) -> str:
     """Return the state's label in the language of the request; what is no state stands for itself."""
-    return str(_LABELS.get(state, state))
+    return NOTHING if state is None else str(_LABELS.get(state, state))
 
 
-def state_badge(state: str) -> SafeString:
+def state_badge(state: str | None) -> SafeString:
     """Return the state as a coloured badge."""
     # Only our own words become names of classes, whatever the row holds.
     name = JobState(state).value.replace("_", "-") if state in _STATES else "unknown"
@@ -56,3 +59,8 @@ def span(seconds: float | None) -> str:
             "minutes": whole % _HOUR // _MINUTE,
         }
     return _("%(days)d d %(hours)d h") % {"days": whole // _DAY, "hours": whole % _DAY // _HOUR}
+
+
+def moment(time: datetime | None) -> str:
+    """Return a time to the second, with its zone."""
+    return NOTHING if time is None else date_format(localtime(time), "Y-m-d H:i:s T")

@@ -32,6 +32,7 @@ urlpatterns = [
     path("v1/schema", DocumentViews.as_view({"get": "show"})),
     path("health/live", HealthViews.as_view({"get": "live"})),
     path("health/ready", HealthViews.as_view({"get": "ready"})),
-    # Last. An address under the prefix that leads nowhere is answered in JSON, too.
-    re_path(r"^(?s:.*)$", UnknownAddress.as_view({"get": "nothing"})),
+    # Last. An address under the prefix that leads nowhere is answered in JSON, too. Spelled so that Django
+    # can read it: a pattern that it cannot would make every `reverse` of the project fail.
+    re_path(r"^[\s\S]*$", UnknownAddress.as_view({"get": "nothing"})),
 ]

@@ -13,6 +13,9 @@ from django_flare.definitions.handlers import dotted_path
 from django_flare.errors import FlareJobTypeError, option_error
 from django_flare.values import kind
 
+OWN_NAMESPACE = "django_flare."
+"""How the names of our own job types begin; they are not created over HTTP."""
+
 
 class Registry:
     """Hold job definitions. Safe to read while another thread registers."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django_flare.conf import flare_settings
+from django_flare.definitions import registry
 from django_flare.lifecycle.claim import claimable_queues
 from django_flare.models import Worker
 from django_flare.states import JobState
@@ -162,6 +163,18 @@ def read_queues(using: str | None = None, budget: int | None = None) -> tuple[Qu
     """
     using = using or flare_settings().database
     return _queues(_busy_queues(using), read_now(using), using, budget)
+
+
+def read_queue_names(using: str | None = None) -> list[str]:
+    """Return up to 100 names of queues that are declared, paused or have claimable, running or due jobs."""
+    using = using or flare_settings().database
+    declared = {flare_settings().queue} | {
+        str(each.options["queue"]) for each in registry.definitions() if "queue" in each.options
+    }
+    running = store.running_queues(MOST_COUNTED, using)
+    due = (queue for queue, _ in store.next_due(_NEXT_DUE, using))
+    found = {*_busy_queues(using), *store.paused_queues(MOST_QUEUES, using), *running, *due, *declared}
+    return sorted(found)[:MOST_QUEUES]
 
 
 def read_workers(using: str | None = None) -> tuple[WorkerView, ...]:

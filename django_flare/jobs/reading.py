@@ -66,7 +66,7 @@ def list_jobs(
         rows = rows.filter(job_type=job_type)
     if tags is not None:
         filters["tags"] = checked = validate_options({"tags": tags})["tags"]
-        rows = _with_tags(rows, checked)
+        rows = with_tags(rows, checked)
     if created_after is not None:
         filters["created_after"] = _moment(created_after, "created_after")
         rows = rows.filter(created_at__gte=created_after)
@@ -165,7 +165,8 @@ def _checked_limit(limit: Any) -> int:
         raise option_error("limit", str(problem)) from None
 
 
-def _with_tags(rows: QuerySet[Job], tags: Mapping[str, str]) -> QuerySet[Job]:
+def with_tags(rows: QuerySet[Job], tags: Mapping[str, str]) -> QuerySet[Job]:
+    """Return those of the rows that have all the tags; no index serves it."""
     connection = connections[rows.db]
     if connection.vendor == "mysql":
         # Raw, because the ORM escapes what is not ASCII, which MariaDB does not take for the letter.

@@ -568,3 +568,9 @@ def backend():
         cursor.execute(queries.get(connection.vendor, "SELECT 0"))
         (number,) = cursor.fetchone()
     return {"pid": os.getpid(), "backend": number, "token": random.getrandbits(63)}
+
+
+@job(name="system.needs_gate")
+def needs_gate(payload: dict):
+    if not Path(payload["gate"]).exists():
+        raise ValueError("the gate is closed")

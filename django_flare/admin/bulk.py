@@ -1,0 +1,99 @@
+"""All jobs that match the list, for an operation that a worker runs later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from django.contrib.admin.sites import all_sites
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from django_flare.admin.base import may, record
+from django_flare.admin.changelist import CountedUpTo, JobList
+from django_flare.admin.criteria import Criteria
+from django_flare.admin.verbs import WORDS
+from django_flare.errors import Discard
+from django_flare.jobs.overview import MOST_COUNTED
+from django_flare.models import Job
+from django_flare.operations import VERBS, BulkOperation, Verb, selections
+from django_flare.states import JobState
+
+SOURCE = "admin"
+
+
+def newest_key() -> int:
+    """Return the key of the newest job, 0 if there is none."""
+    return Job.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def count_by_state(found: JobList, last: int) -> dict[str, CountedUpTo]:
+    """Count the jobs that match in each state, each up to 10,000; states without any are left out."""
+    criteria = _as_shown(found)
+    states = [JobState(criteria.state)] if criteria.state else list(JobState)
+    counted = {}
+    for state in states:
+        rows = replace(criteria, state=state.value).apply(found.root_queryset, is_bounded=False).rows
+        counted[state.value] = CountedUpTo.of(rows.filter(pk__lte=last)[: MOST_COUNTED + 1].count())
+    return {state: number for state, number in counted.items() if number}
+
+
+def operation_for(page: Any, request: HttpRequest, found: JobList, verb: Verb, last: int) -> BulkOperation:
+    """Return the operation on all jobs that the list selects, up to the key `last`."""
+    return BulkOperation(
+        verb=verb.name,
+        source=SOURCE,
+        criteria={"site": page.admin_site.name, **_as_shown(found).as_dict()},
+        user_id=str(request.user.pk),
+        last=last,
+    )
+
+
+def _as_shown(found: JobList) -> Criteria:
+    """Return the criteria of the list, without the older jobs that it has not looked at."""
+    if found.newest_from is None:
+        return found.criteria
+    return replace(found.criteria, created_from=found.newest_from)
+
+
+class AdminSelection:
+    """The jobs that an operation selects, as its user would see them in the admin now."""
+
+    def __init__(self, operation: BulkOperation) -> None:
+        criteria = dict(operation.criteria)
+        self._page = _page(criteria.pop("site", ""))
+        self._request = HttpRequest()
+        self._request.method = "GET"
+        self._request.user = _user(operation.user_id)
+        self._verb = VERBS[operation.verb]
+        if not may(self._request, self._verb.permission) or not self._page.has_view_permission(self._request):
+            raise Discard(f"the user {operation.user_id} may not {operation.verb} jobs any more")
+        self._criteria = Criteria.read(criteria)
+
+    def jobs(self) -> QuerySet[Job]:
+        """Return the jobs that match and that the user may see."""
+        rows = self._page.get_queryset(self._request)
+        return self._criteria.apply(rows, is_bounded=False).rows
+
+    def record(self, changed: Sequence[tuple[str, str]]) -> None:
+        """Write into the history that the jobs were changed."""
+        record(self._request.user, Job, changed, str(WORDS[self._verb.name].record))
+
+
+def _page(site: str) -> Any:
+    for each in all_sites:
+        if each.name == site and each.is_registered(Job):
+            return each.get_model_admin(Job)
+    raise Discard(f"this worker has no admin site {site!a} with jobs")
+
+
+def _user(user_id: str) -> Any:
+    user = get_user_model()._default_manager.filter(pk=user_id).first()
+    if user is None:
+        raise Discard(f"there is no user {user_id} any more")
+    return user
+
+
+selections[SOURCE] = AdminSelection

@@ -1,0 +1,75 @@
+"""What has happened to a job, in order, as far as its row and its attempts tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from django_flare.admin.words import badge, moment, span, state_badge
+from django_flare.models import Attempt
+from django_flare.states import ENDED, JobState
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that happened at a time; `lasted` is how long it went on."""
+
+    time: datetime
+    badge: Any
+    text: Any
+    lasted: str = ""
+
+    @property
+    def at(self) -> str:
+        """The time in words."""
+        return moment(self.time)
+
+
+def timeline(job: Any, attempts: Sequence[Attempt], now: datetime) -> list[Step]:
+    """Return the steps of a job, the oldest first, each with how long it was until the next."""
+    steps = sorted(_steps(job, attempts), key=lambda step: step.time)
+    lasting = [
+        Step(step.time, step.badge, step.text, span((following.time - step.time).total_seconds()))
+        for step, following in pairwise(steps)
+    ]
+    if steps and job.state in ENDED:
+        return [*lasting, steps[-1]]
+    return lasting + [
+        Step(step.time, step.badge, step.text, span((now - step.time).total_seconds())) for step in steps[-1:]
+    ]
+
+
+def _steps(job: Any, attempts: Iterable[Attempt]) -> Iterator[Step]:
+    if job.created_at is not None:
+        first = JobState.PENDING if job.run_at is None or job.run_at <= job.created_at else JobState.SCHEDULED
+        yield Step(job.created_at, state_badge(first), _("created"))
+    for attempt in attempts:
+        number = {"number": attempt.number}
+        if attempt.started_at is not None:
+            yield Step(
+                attempt.started_at,
+                state_badge(JobState.PROCESSING),
+                str(_("attempt %(number)d started")) % number,
+            )
+        if not _is_end(job, attempt):
+            # Its own outcome is the last step.
+            label = str(attempt.get_outcome_display())
+            yield Step(attempt.ended_at, badge(label, "failed"), str(_("attempt %(number)d ended")) % number)
+    started = {attempt.started_at for attempt in attempts}
+    if job.started_at is not None and job.started_at not in started:
+        yield Step(
+            job.started_at,
+            state_badge(JobState.PROCESSING),
+            str(_("attempt %(number)d started")) % {"number": job.attempt},
+        )
+    if job.completed_at is not None:
+        yield Step(job.completed_at, state_badge(job.state), _("ended"))
+
+
+def _is_end(job: Any, attempt: Attempt) -> bool:
+    return bool(job.completed_at == attempt.ended_at)
