@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -19,8 +21,9 @@ from django_flare import jobs
 from django_flare.admin import dashboard_rows as rows
 from django_flare.admin.base import ReadOnlyAdmin, may, record
 from django_flare.admin.dashboard_charts import charts
-from django_flare.errors import FlareNotFoundError
-from django_flare.jobs.figures import SCALES, read_dead_letters, read_figures
+from django_flare.admin.job_page import find_job
+from django_flare.admin.verbs import WORDS
+from django_flare.jobs.figures import SCALES, EndedRow, read_dead_letters, read_figures
 from django_flare.jobs.overview import read_queues, read_states, read_workers
 from django_flare.models import Dashboard, Job
 
@@ -87,9 +90,31 @@ class DashboardAdmin(ReadOnlyAdmin):
             return HttpResponseNotAllowed(["POST"])
         if not may(request, "retry_job"):
             raise PermissionDenied
-        _retry(request, request.POST.get("job", ""))
+        self._retry(request, request.POST.get("job", ""))
         address = reverse("admin:django_flare_dashboard_changelist", current_app=self.admin_site.name)
         return HttpResponseRedirect(f"{address}?period={_period(request)}")
+
+    def _retry(self, request: HttpRequest, job_id: str) -> None:
+        job = find_job(self._jobs(request), job_id)
+        if job is None:
+            messages.error(request, _("There is no such job any more."))
+        elif jobs.retry(job_id):
+            name = f"{job.job_type} {job.public_id}"
+            record(request.user, Job, [(str(job.public_id), name)], str(WORDS["retry"].record))
+            messages.success(request, _("%s will run again.") % name)
+        else:
+            messages.warning(request, str(WORDS["retry"].refused))
+
+    def _jobs(self, request: HttpRequest) -> QuerySet[Job]:
+        """Return the jobs that the user may see: a project may restrict them in the admin of jobs."""
+        if not self.admin_site.is_registered(Job):
+            return Job.objects.all()
+        return self.admin_site.get_model_admin(Job).get_queryset(request)
+
+    def _visible(self, request: HttpRequest, found: Sequence[EndedRow]) -> list[EndedRow]:
+        named = self._jobs(request).filter(public_id__in=[job.public_id for job in found])
+        visible = set(named.order_by().values_list("public_id", flat=True))
+        return [job for job in found if job.public_id in visible]
 
     def _require(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
@@ -107,7 +132,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             "spans": rows.spans_rows(figures.total),
             "busiest": rows.type_rows(figures.busiest(_TYPES)),
             "worst": rows.type_rows(figures.worst(_TYPES)),
-            "dead": rows.dead_rows(read_dead_letters(_DEAD)),
+            "dead": rows.dead_rows(self._visible(request, read_dead_letters(_DEAD))),
             "may_retry": may(request, "retry_job"),
             "may_pause": may(request, "pause_queue"),
             "may_see_queues": may(request, "view_queue"),
@@ -123,16 +148,3 @@ class DashboardAdmin(ReadOnlyAdmin):
 def _period(request: HttpRequest) -> str:
     period = request.GET.get("period", "")
     return period if period in SCALES else PERIODS[0][0]
-
-
-def _retry(request: HttpRequest, job_id: str) -> None:
-    try:
-        done = jobs.retry(job_id)
-    except FlareNotFoundError:
-        messages.error(request, _("There is no such job any more."))
-        return
-    if done:
-        record(request.user, Job, [(job_id, job_id)], _("Retried."))
-        messages.success(request, _("The job %s runs again.") % job_id)
-    else:
-        messages.warning(request, _("The job %s could not be retried: its state has changed.") % job_id)

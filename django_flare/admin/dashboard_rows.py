@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_flare.admin.words import NOTHING, badge, span, state_badge, state_label
+from django_flare.admin.words import NOTHING, badge, moment, span, state_badge, state_label
 from django_flare.jobs.figures import EndedRow, Spans, TypeFigures
 from django_flare.jobs.overview import Capped, QueueView, WorkerView
 from django_flare.models.rollup import BOUNDS
@@ -83,7 +82,6 @@ class TypeRow:
     share: str
     run: str
     run_p95: str
-    waited_p95: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class DeadRow:
     job_id: str
     job_type: str
     queue: str
-    at: datetime
+    at: str
     message: str
 
 
@@ -184,10 +182,9 @@ def type_rows(types: Iterable[TypeFigures]) -> list[TypeRow]:
             job_type=each.job_type,
             ended=number(each.ended),
             failures=number(each.failures),
-            share=_percent(each.failures, each.ended),
+            share=_percent(each.failures, each.ended) if each.failures else "",
             run=took(each.ran.mean),
             run_p95=took(each.ran.percentile(0.95)),
-            waited_p95=took(each.waited.percentile(0.95)),
         )
         for each in types
     ]
@@ -202,5 +199,6 @@ def _percent(part: int, whole: int) -> str:
 def dead_rows(jobs: Iterable[EndedRow]) -> list[DeadRow]:
     """Return what is said of dead jobs."""
     return [
-        DeadRow(str(job.public_id), job.job_type, job.queue, job.completed_at, job.message) for job in jobs
+        DeadRow(str(job.public_id), job.job_type, job.queue, moment(job.completed_at), job.message)
+        for job in jobs
     ]

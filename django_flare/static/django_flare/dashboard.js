@@ -1,7 +1,7 @@
 // Ask again for what changes of the dashboard, while somebody looks at it.
 "use strict";
 
-(() => {
+document.addEventListener("DOMContentLoaded", () => {
   const content = document.getElementById("flare-content");
   const panel = document.getElementById("flare-refresh");
   if (!content || !panel) {
@@ -100,4 +100,4 @@
   document.addEventListener("visibilitychange", refresh);
   show();
   wait();
-})();
+});
