@@ -68,9 +68,14 @@ class AdminSelection:
         self._request.method = "GET"
         self._request.user = _user(operation.user_id)
         self._verb = VERBS[operation.verb]
-        if not may(self._request, self._verb.permission) or not self._page.has_view_permission(self._request):
+        if not self._is_allowed():
             raise Discard(f"the user {operation.user_id} may not {operation.verb} jobs any more")
         self._criteria = Criteria.read(criteria)
+
+    def _is_allowed(self) -> bool:
+        request, page = self._request, self._page
+        is_staff = page.admin_site.has_permission(request) and page.has_view_permission(request)
+        return is_staff and may(request, self._verb.permission)
 
     def jobs(self) -> QuerySet[Job]:
         """Return the jobs that match and that the user may see."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from django_flare.admin.words import badge, moment, span, state_badge
 from django_flare.models import Attempt
 from django_flare.states import ENDED, JobState
+
+# The two are written by statements of one transaction.
+_AT_ONCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ def timeline(job: Any, attempts: Sequence[Attempt], now: datetime) -> list[Step]
     ]
 
 
-def _steps(job: Any, attempts: Iterable[Attempt]) -> Iterator[Step]:
+def _steps(job: Any, attempts: Collection[Attempt]) -> Iterator[Step]:
     if job.created_at is not None:
-        first = JobState.PENDING if job.run_at is None or job.run_at <= job.created_at else JobState.SCHEDULED
+        first = JobState.SCHEDULED if _waited(job, attempts) else JobState.PENDING
         yield Step(job.created_at, state_badge(first), _("created"))
     for attempt in attempts:
         number = {"number": attempt.number}
@@ -60,8 +63,7 @@ def _steps(job: Any, attempts: Iterable[Attempt]) -> Iterator[Step]:
             # Its own outcome is the last step.
             label = str(attempt.get_outcome_display())
             yield Step(attempt.ended_at, badge(label, "failed"), str(_("attempt %(number)d ended")) % number)
-    started = {attempt.started_at for attempt in attempts}
-    if job.started_at is not None and job.started_at not in started:
+    if job.started_at is not None and all(attempt.fence != job.fence for attempt in attempts):
         yield Step(
             job.started_at,
             state_badge(JobState.PROCESSING),
@@ -71,5 +73,14 @@ def _steps(job: Any, attempts: Iterable[Attempt]) -> Iterator[Step]:
         yield Step(job.completed_at, state_badge(job.state), _("ended"))
 
 
+def _waited(job: Any, attempts: Collection[Attempt]) -> bool:
+    """Tell whether the job was scheduled at first; `run_at` says so until a retry has changed it."""
+    was_ahead = job.run_at is not None and job.run_at > job.created_at
+    return bool(job.parent_count or (was_ahead and not attempts))
+
+
 def _is_end(job: Any, attempt: Attempt) -> bool:
-    return bool(job.completed_at == attempt.ended_at)
+    """Tell whether the attempt's end is the job's: a discard or a cancel comes later."""
+    if job.completed_at is None or attempt.fence != job.fence:
+        return False
+    return bool(abs(job.completed_at - attempt.ended_at) < _AT_ONCE)

@@ -1,0 +1,306 @@
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+
+from django_flare import Discard, jobs, operations
+from django_flare.admin.jobs import JobAdmin
+from django_flare.admin.verbs import WORDS
+from django_flare.models import Job
+from django_flare.operations import VERBS, BulkOperation
+from django_flare.states import TRANSITIONS, JobState
+from tests.admin.support import LIST, messages, page_of, parse
+from tests.admin.test_list import one_in_each_state
+from tests.support import Driver, make_job, row, state, states
+
+pytestmark = pytest.mark.django_db
+
+
+def select(client, verb, *job_ids, address=LIST, follow=True, **more):
+    data = {"action": f"{verb}_jobs", "_selected_action": [row(each).pk for each in job_ids], **more}
+    return client.post(address, data, follow=follow)
+
+
+def log():
+    return [(each.object_id, each.change_message) for each in LogEntry.objects.order_by("pk")]
+
+
+class TestOnASelection:
+    @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "retry"])
+    def test_all_but_retry_ask_first(self, operator, verb):
+        found = one_in_each_state()
+        before = states(*found.values())
+        answer = select(operator, verb, *found.values())
+        text = parse(answer).find(id="content")[0].text
+        fitting = [each for each in found if VERBS[verb].fits(each)]
+        assert str(WORDS[verb].will % len(fitting)) in text
+        assert str(WORDS[verb].refused) in text
+        kept = {item.text for item in parse(answer).find("div", "flare-confirm")[0].find("li")}
+        assert len(kept) == len(found) - len(fitting)
+        assert "Succeeded 1" in kept
+        assert states(*found.values()) == before
+        assert log() == []
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_those_that_may_be_are_changed_and_the_others_left(self, operator, verb):
+        found = one_in_each_state()
+        answer = select(operator, verb, *found.values(), confirmed="yes")
+        fitting = [job_id for each, job_id in found.items() if VERBS[verb].fits(each)]
+        left = len(found) - len(fitting)
+        done, kept = messages(answer)
+        assert done == str(WORDS[verb].done % len(fitting))
+        assert kept.startswith(f"{left} jobs were left as they are.")
+        assert log() == [(job_id, str(WORDS[verb].record)) for job_id in fitting]
+        for each, job_id in found.items():
+            if job_id not in fitting:
+                assert state(job_id) == each
+            elif verb == "stop":
+                assert row(job_id).stop_requested
+            else:
+                assert state(job_id) in TRANSITIONS[VERBS[verb].event].targets
+
+    def test_retry_acts_at_once(self, operator):
+        dead = make_job(max_attempts=1)
+        Driver().fail(dead)
+        answer = select(operator, "retry", dead)
+        assert messages(answer) == ["1 job will run again."]
+        assert state(dead) == JobState.PENDING
+
+    def test_the_confirmed_form_does_what_was_asked(self, operator):
+        waiting = [make_job(queue="q") for _ in range(2)]
+        address = f"{LIST}?queue=q"
+        form = parse(select(operator, "cancel", *waiting, address=address)).find("form", "flare-buttons")[0]
+        fields = {}
+        for each in form.find("input"):
+            fields.setdefault(each.attributes["name"], []).append(each.attributes["value"])
+        answer = operator.post(address, fields, follow=True)
+        assert messages(answer) == ["2 jobs were cancelled."]
+        assert states(*waiting) == [JobState.CANCELLED] * 2
+
+    def test_the_filters_hold_for_the_selection(self, operator):
+        inside, outside = make_job(queue="in"), make_job(queue="out")
+        select(operator, "cancel", inside, outside, address=f"{LIST}?queue=in", confirmed="yes")
+        assert states(inside, outside) == [JobState.CANCELLED, JobState.PENDING]
+
+    def test_jobs_that_a_project_hides_are_out_of_reach(self, operator, monkeypatch):
+        hide_queue("secret", monkeypatch)
+        seen, hidden = make_job(queue="open"), make_job(queue="secret")
+        select(operator, "cancel", seen, hidden, confirmed="yes")
+        assert states(seen, hidden) == [JobState.CANCELLED, JobState.PENDING]
+        for address in (page_of(hidden), page_of(hidden, "history"), page_of(hidden, "raw/payload")):
+            assert operator.get(address).status_code in (302, 404)
+        assert operator.post(page_of(hidden, "act/cancel"), {"confirmed": "yes"}).status_code == 404
+        assert state(hidden) == JobState.PENDING
+
+    @pytest.mark.parametrize("key", ["x", "-1", "1.5", "٣", "9" * 30, "", "1 OR 1=1"])
+    def test_a_key_that_is_none_is_refused(self, operator, key):
+        answer = operator.post(LIST, {"action": "cancel_jobs", "_selected_action": key, "confirmed": "yes"})
+        assert answer.status_code == 400
+
+    def test_without_a_token_nothing_happens(self, operator):
+        operator.handler.enforce_csrf_checks = True
+        job_id = make_job()
+        assert select(operator, "cancel", job_id, confirmed="yes").status_code == 403
+        assert operator.post(page_of(job_id, "act/cancel"), {"confirmed": "yes"}).status_code == 403
+        assert state(job_id) == JobState.PENDING
+
+
+class TestOnOneJob:
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_the_buttons_are_those_that_the_state_allows(self, operator, verb):
+        for each, job_id in one_in_each_state().items():
+            forms = parse(operator.get(page_of(job_id))).find("form")
+            addresses = {form.attributes.get("action") for form in forms}
+            assert (page_of(job_id, f"act/{verb}") in addresses) == VERBS[verb].fits(each)
+
+    def test_cancel_asks_and_then_does_it(self, operator):
+        job_id = make_job()
+        answer = operator.post(page_of(job_id, "act/cancel"))
+        assert "1 job will be cancelled" in parse(answer).find(id="content")[0].text
+        assert state(job_id) == JobState.PENDING
+        answer = operator.post(page_of(job_id, "act/cancel"), {"confirmed": "yes"}, follow=True)
+        assert messages(answer) == ["1 job was cancelled."]
+        assert log() == [(job_id, "Cancelled.")]
+        history = parse(operator.get(page_of(job_id, "history"))).text
+        assert "Cancelled." in history
+        assert "operator" in history
+
+    def test_what_the_state_forbids_is_said(self, operator):
+        job_id = make_job()
+        Driver().succeed(job_id)
+        answer = operator.post(page_of(job_id, "act/retry"), follow=True)
+        assert messages(answer) == ["1 job was left as it is. Only failed and dead jobs can be retried."]
+        assert log() == []
+
+    def test_a_get_changes_nothing(self, operator):
+        job_id = make_job()
+        for verb in VERBS:
+            assert operator.get(page_of(job_id, f"act/{verb}"), {"confirmed": "yes"}).status_code == 405
+        assert state(job_id) == JobState.PENDING
+
+    def test_unknown_jobs_and_verbs(self, operator):
+        job_id = make_job()
+        assert operator.post(page_of(job_id, "act/explode")).status_code == 404
+        assert operator.post(page_of("nonsense", "act/cancel")).status_code == 404
+
+
+class TestOnAllThatMatch:
+    def ask(self, client, verb="cancel", address=f"{LIST}?queue=many", **more):
+        some = Job.objects.first()
+        data = {"action": f"{verb}_jobs", "_selected_action": some.pk, "select_across": "1", **more}
+        return client.post(address, data)
+
+    def test_it_asks_with_the_numbers_of_all(self, operator):
+        many = jobs.enqueue_many("mail.welcome", [{}] * 150, queue="many")
+        Driver().succeed(many[0])
+        answer = self.ask(operator)
+        text = parse(answer).find(id="content")[0].text
+        assert "149 jobs will be cancelled" in text
+        assert "Succeeded 1" in text
+        assert not Job.objects.filter(job_type=operations.NAME).exists()
+
+    def test_a_job_does_it_in_the_name_of_the_user(self, operator):
+        many = jobs.enqueue_many("mail.welcome", [{}] * 150, queue="many")
+        other = make_job(queue="other")
+        Driver().succeed(many[0])
+        answer = self.ask(operator, confirmed="yes")
+        operation = Job.objects.get(job_type=operations.NAME)
+        assert answer.url == page_of(operation.public_id)
+        late = make_job(queue="many")
+        result, progress = run_operation(operation)
+        assert result == {"changed": 149, "unchanged": 0}
+        assert progress[-1] == 1.0
+        assert set(states(*many[1:])) == {JobState.CANCELLED}
+        assert states(many[0], other, late) == [JobState.SUCCEEDED, JobState.PENDING, JobState.PENDING]
+        written = LogEntry.objects.filter(change_message="Cancelled.")
+        assert {each.object_id for each in written} == set(many[1:])
+        assert {each.user_id for each in written} == {operator.user.pk}
+
+    def test_the_answer_to_the_question_names_the_newest_job_of_then(self, operator):
+        jobs.enqueue_many("mail.welcome", [{}] * 3, queue="many")
+        form = parse(self.ask(operator)).find("form", "flare-buttons")[0]
+        fields = {each.attributes["name"]: each.attributes["value"] for each in form.find("input")}
+        late = make_job(queue="many")
+        operator.post(f"{LIST}?queue=many", fields)
+        run_operation(Job.objects.get(job_type=operations.NAME))
+        assert state(late) == JobState.PENDING
+        assert Job.objects.filter(state=JobState.CANCELLED).count() == 3
+
+    @pytest.mark.parametrize("last", ["x", "-1", "9" * 30, ""])
+    def test_a_bad_last_key_is_refused(self, operator, last):
+        jobs.enqueue_many("mail.welcome", [{}] * 3, queue="many")
+        assert self.ask(operator, confirmed="yes", last=last).status_code == 400
+
+    def test_retry_starts_at_once(self, operator):
+        dead = make_job(max_attempts=1, queue="many")
+        Driver().fail(dead)
+        assert self.ask(operator, "retry").status_code == 302
+        run_operation(Job.objects.get(job_type=operations.NAME))
+        assert state(dead) == JobState.PENDING
+
+    def test_every_filter_travels(self, operator):
+        hit = make_job("mail.welcome", queue="many", tags={"a": "b"})
+        misses = [
+            make_job(queue="many", tags={"a": "b"}),
+            make_job("mail.welcome", queue="few", tags={"a": "b"}),
+            make_job("mail.welcome", queue="many"),
+        ]
+        address = f"{LIST}?queue=many&job_type=mail.welcome&state=pending&created=hour&q=a%3Db"
+        self.ask(operator, address=address, confirmed="yes")
+        operation = Job.objects.get(job_type=operations.NAME)
+        assert set(operation.payload["criteria"]) == {
+            "site",
+            "queue",
+            "job_type",
+            "state",
+            "created_from",
+            "search",
+        }
+        run_operation(operation)
+        assert states(hit, *misses) == [JobState.CANCELLED] + [JobState.PENDING] * 3
+
+    def test_jobs_that_a_project_hides_stay_out_of_reach(self, operator, monkeypatch):
+        hide_queue("secret", monkeypatch)
+        seen, hidden = make_job(queue="open"), make_job(queue="secret")
+        self.ask(operator, address=LIST, confirmed="yes")
+        run_operation(Job.objects.get(job_type=operations.NAME))
+        assert states(seen, hidden) == [JobState.CANCELLED, JobState.PENDING]
+
+    @pytest.mark.parametrize("change", ["lost permission", "inactive", "gone", "no longer staff"])
+    def test_a_user_who_may_no_longer_changes_nothing(self, member, change):
+        client = member("view_job", "cancel_job")
+        job_id = make_job(queue="many")
+        self.ask(client, confirmed="yes")
+        if change == "gone":
+            client.user.delete()
+        elif change == "lost permission":
+            client.user.user_permissions.clear()
+        else:
+            User.objects.update(is_active=change != "inactive", is_staff=change != "no longer staff")
+        with pytest.raises(Discard):
+            run_operation(Job.objects.get(job_type=operations.NAME))
+        assert state(job_id) == JobState.PENDING
+
+    @pytest.mark.parametrize(
+        "changed", [{"verb": "explode"}, {"source": "elsewhere"}, {"criteria": {"site": "x"}}]
+    )
+    def test_an_operation_that_is_none_is_discarded(self, operator, changed):
+        given = {
+            "verb": "cancel",
+            "source": "admin",
+            "criteria": {"site": "admin"},
+            "user_id": "1",
+            "last": 9,
+        }
+        payload = BulkOperation(**{**given, **changed})
+        with pytest.raises(Discard):
+            operations.run_bulk_operation(payload, Context())
+
+    def test_an_interrupted_operation_has_written_down_what_it_did(self, operator):
+        many = jobs.enqueue_many("mail.welcome", [{}] * 5, queue="many")
+        self.ask(operator, confirmed="yes")
+        with pytest.raises(KeyboardInterrupt):
+            run_operation(Job.objects.get(job_type=operations.NAME), interrupted_after=3)
+        assert states(*many) == [JobState.CANCELLED] * 3 + [JobState.PENDING] * 2
+        assert LogEntry.objects.filter(change_message="Cancelled.").count() == 3
+        result, _ = run_operation(Job.objects.get(job_type=operations.NAME))
+        assert result == {"changed": 2, "unchanged": 0}
+
+    def test_a_job_that_moved_on_is_counted(self, operator, monkeypatch):
+        jobs.enqueue_many("mail.welcome", [{}] * 3, queue="many")
+        self.ask(operator, confirmed="yes")
+        refuse = {**VERBS, "cancel": operations.Verb("cancel", VERBS["cancel"].event, lambda _: False)}
+        monkeypatch.setattr(operations, "VERBS", refuse)
+        result, _ = run_operation(Job.objects.get(job_type=operations.NAME))
+        assert result == {"changed": 0, "unchanged": 3}
+
+
+class Context:
+    """Play the context of a run: keep the progress, and interrupt after so many jobs."""
+
+    def __init__(self, interrupted_after=None):
+        self.progress = []
+        self._left = interrupted_after
+
+    def report_progress(self, value):
+        self.progress.append(value)
+
+    def raise_if_cancelled(self):
+        if self._left == 0:
+            raise KeyboardInterrupt
+        self._left = None if self._left is None else self._left - 1
+
+
+def run_operation(job, **options):
+    """Run the operation in this process; return its result and the progress it reported."""
+    ctx = Context(**options)
+    return operations.run_bulk_operation(BulkOperation(**job.payload), ctx), ctx.progress
+
+
+def hide_queue(name, monkeypatch):
+    """Restrict what everybody sees, as a project's own ModelAdmin would."""
+    before = JobAdmin.get_queryset
+
+    def restricted(self, request):
+        return before(self, request).exclude(queue=name)
+
+    monkeypatch.setattr(JobAdmin, "get_queryset", restricted)

@@ -1,0 +1,250 @@
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import translation
+
+from django_flare import jobs
+from django_flare.admin import graph, reasons
+from django_flare.models import Job, Worker
+from django_flare.states import JobState
+from django_flare.status import Explanation, Reason
+from tests.admin.support import page_of, parse
+from tests.support import Driver, force, make_job
+from tests.testapp.jobs import plain
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def show(operator):
+    return lambda job_id: parse(operator.get(page_of(job_id)))
+
+
+def section(page, title):
+    """Return the part of the page under this heading, None if there is none."""
+    found = [each for each in page.find("section") if each.find("h2")[0].text == title]
+    return found[0] if found else None
+
+
+class TestHead:
+    def test_state_type_and_progress(self, show):
+        job_id = make_job("mail.welcome")
+        Driver().start(job_id)
+        force(job_id, progress=0.5)
+        head = show(job_id).find("div", "flare-head")[0]
+        assert head.find("span", "flare-badge")[0].text == "Processing"
+        assert "mail.welcome" in head.text
+        (bar,) = head.find("progress")
+        assert (bar.attributes["value"], bar.attributes["max"]) == ("50", "100")
+
+    def test_a_page_that_has_not_ended_follows_by_itself(self, show):
+        job_id = make_job()
+        assert show(job_id).find(id="flare-live")[0].attributes["data-live"] == "yes"
+        jobs.cancel(job_id)
+        assert show(job_id).find(id="flare-live")[0].attributes["data-live"] == "no"
+
+    def test_an_unknown_id_leads_to_the_index(self, operator):
+        for job_id in ("01890000-0000-7000-8000-000000000000", "nonsense", "7", "%00"):
+            assert operator.get(page_of(job_id)).status_code in (302, 404)
+
+
+class TestTimeline:
+    def steps(self, page):
+        return [
+            tuple(cell.text for cell in line.find("td")[1:])
+            for line in section(page, "Timeline").find("tbody")[0].find("tr")
+        ]
+
+    def test_each_attempt_with_how_long_it_lasted(self, show, clock):
+        driver = Driver()
+        job_id = make_job(max_attempts=2)
+        clock.advance(5)
+        driver.start(job_id)
+        clock.advance(65)
+        driver.fail(job_id)
+        clock.advance(3600)
+        jobs.retry(job_id)
+        driver.start(job_id)
+        clock.advance(0.25)
+        driver.succeed(job_id)
+        assert self.steps(show(job_id)) == [
+            ("Pending", "created", "5.0 s"),
+            ("Processing", "attempt 1 started", "1 min 5 s"),
+            ("Failed", "attempt 1 ended", "1 h 0 min"),
+            ("Processing", "attempt 2 started", "250 ms"),
+            ("Succeeded", "ended", ""),
+        ]
+
+    def test_what_goes_on_lasts_until_now(self, show, clock):
+        job_id = make_job(when=timedelta(days=3))
+        clock.advance(86_400 + 7200)
+        assert self.steps(show(job_id)) == [("Scheduled", "created", "1 d 2 h")]
+
+
+class TestDocuments:
+    def test_payload_result_and_tags_are_indented(self, show):
+        job_id = make_job(payload={"b": [1, "ä"]}, tags={"shop": "köln"})
+        Driver().succeed(job_id, {"ok": True})
+        page = show(job_id)
+        assert section(page, "Payload").find("pre")[0].children == ['{\n  "b": [\n    1,\n    "ä"\n  ]\n}']
+        assert section(page, "Result").find("pre")[0].children == ['{\n  "ok": true\n}']
+        assert section(page, "Tags").find("pre")[0].children == ['{\n  "shop": "köln"\n}']
+
+    def test_what_is_to_be_hidden_is_masked_everywhere(self, operator, settings):
+        settings.FLARE = {"REDACT": ["PIN", "token"]}
+        job_id = make_job(payload={"card": [{"pin": "s3cret"}]}, tags={"token": "s3cret"})
+        Driver().succeed(job_id, {"Token": {"a": "s3cret"}})
+        for part in ("change", "raw/payload", "raw/result", "raw/tags"):
+            answer = operator.get(page_of(job_id, part))
+            assert answer.status_code == 200
+            assert b"s3cret" not in answer.content
+            assert b"[redacted]" in answer.content
+
+    def test_a_large_one_is_cut_and_whole_as_text(self, operator, show):
+        job_id = make_job(payload={"text": "x" * 50_000})
+        part = section(show(job_id), "Payload")
+        assert len(part.find("pre")[0].text) < 10_100
+        (link,) = part.find("a")
+        answer = operator.get(link.attributes["href"])
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert json.loads(answer.content)["text"] == "x" * 50_000
+
+    def test_only_documents_are_given_raw(self, operator):
+        job_id = make_job()
+        for field in ("headers", "fingerprint", "id", "objects"):
+            assert operator.get(page_of(job_id, f"raw/{field}")).status_code == 404
+
+    @pytest.mark.parametrize(
+        "text", ["[" * 5_000 + "]" * 5_000, "not json", '"\\ud800"', '{"a": NaN}', "[" * 400 + "]" * 400]
+    )
+    def test_what_a_foreign_hand_wrote_harms_nothing(self, operator, text):
+        job_id = make_job()
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE django_flare_job SET payload = %s", [text])
+        assert operator.get(page_of(job_id)).status_code == 200
+        assert operator.get(page_of(job_id, "raw/payload")).status_code == 200
+
+    def test_tracebacks_are_folded(self, show):
+        job_id = make_job(max_attempts=2)
+        Driver().fail(job_id, ValueError("no such order"))
+        page = show(job_id)
+        assert section(page, "Error").find("pre")[0].text == "ValueError: no such order"
+        (attempt,) = page.find("details", "flare-attempt")
+        assert "open" not in attempt.attributes
+        assert "ValueError" in attempt.find("pre")[-1].text
+
+
+class TestRelations:
+    def test_a_lone_job_has_no_graph(self, show):
+        assert section(show(make_job()), "Parents and children") is None
+
+    def test_ancestors_and_descendants_are_drawn_and_lead_to_their_pages(self, show):
+        top, second = make_job(), make_job()
+        middle = make_job(parents=[top, second])
+        sibling = make_job(parents=[top])
+        below = [make_job(parents=[middle]) for _ in range(2)]
+        drawn = section(show(middle), "Parents and children").find("svg")[0]
+        links = {link.attributes["href"] for link in drawn.find("a")}
+        assert links == {page_of(each) for each in (top, second, middle, *below)}
+        assert page_of(sibling) not in links
+        assert len(drawn.find("path", "flare-link")) == 4
+        (own,) = drawn.find("a", "flare-own")
+        assert own.attributes["href"] == page_of(middle)
+        places = {
+            link.attributes["href"]: int(link.find("svg")[0].attributes["x"]) for link in drawn.find("a")
+        }
+        assert places[page_of(top)] < places[page_of(middle)] < places[page_of(below[0])]
+
+    def test_no_two_jobs_are_drawn_in_one_place(self, show):
+        top = make_job()
+        middle = [make_job(parents=[top]) for _ in range(5)]
+        make_job(parents=middle)
+        drawn = section(show(top), "Parents and children").find("svg")[0]
+        places = [each.attributes for each in drawn.find("svg")]
+        assert len({(each["x"], each["y"]) for each in places if "x" in each}) == 7
+
+    def test_too_many_are_listed(self, show, monkeypatch):
+        monkeypatch.setattr(graph, "MOST_NODES", 5)
+        monkeypatch.setattr("django_flare.admin.job_page.MOST_RELATIONS", 6)
+        top = make_job()
+        children = [make_job(parents=[top]) for _ in range(8)]
+        part = section(show(top), "Parents and children")
+        assert part.find("svg") == []
+        links = [link.attributes["href"] for link in part.find("a")]
+        assert links == [page_of(each) for each in children[:6]]
+        assert "Only the first 200 children are listed." in part.text
+        assert section(show(children[0]), "Parents and children").find("svg") != []
+
+    def test_a_long_chain_is_not_followed_for_ever(self, show):
+        job_id = first = make_job()
+        for _ in range(40):
+            job_id = make_job(parents=[job_id])
+        assert section(show(first), "Parents and children").find("svg") == []
+
+    def test_what_a_project_hides_is_not_drawn(self, show, monkeypatch):
+        from tests.admin.test_actions import hide_queue
+
+        parent = make_job(queue="secret")
+        child = make_job(parents=[parent])
+        hide_queue("secret", monkeypatch)
+        drawn = section(show(child), "Parents and children").find("svg")[0]
+        assert [link.attributes["href"] for link in drawn.find("a")] == [page_of(child)]
+
+
+class TestWhyItIsNotRunning:
+    def said(self, page):
+        return section(page, "Why is it not running?").find("p")[0].text
+
+    def test_the_queue_is_paused(self, show):
+        job_id = make_job(queue="mail")
+        jobs.pause_queue("mail")
+        assert self.said(show(job_id)).startswith("The queue mail has been paused since 20")
+
+    def test_no_worker(self, show):
+        Worker.objects.all().delete()
+        assert self.said(show(make_job(queue="mail"))) == (
+            "No live worker serves the queue mail; live workers: 0."
+        )
+
+    def test_it_has_ended(self, show):
+        job_id = make_job()
+        jobs.cancel(job_id)
+        assert self.said(show(job_id)).startswith("The job ended as Cancelled at 20")
+
+    def test_every_code_has_its_sentence(self):
+        assert reasons._SENTENCES.keys() == set(Reason)
+
+    @pytest.mark.parametrize("code", Reason)
+    def test_every_sentence_takes_what_the_explanation_gives(self, code):
+        times = ("completed_at", "started_at", "run_at", "paused_at")
+        numbers = ("count", "attempt", "max_attempts", "workers", "slots")
+        given = dict.fromkeys([*times, *numbers, "state", "worker_id", "queue", "job_type"], "?")
+        with translation.override("de"):
+            assert "%(" not in reasons.sentence(Explanation(code, "", given))
+
+
+def test_the_number_of_statements(operator):
+    driver = Driver()
+    job_id = make_job(max_attempts=1, payload={"a": 1})
+    for _ in range(3):
+        make_job(parents=[job_id])
+    driver.fail(job_id)
+
+    def statements():
+        with CaptureQueriesContext(connection) as captured:
+            operator.get(page_of(job_id))
+        return [each["sql"] for each in captured.captured_queries]
+
+    statements()
+    few = statements()
+    assert len(few) <= 13, "\n".join(few)
+    jobs.retry(job_id)
+    for _ in range(5):
+        make_job(plain, parents=[job_id])
+    assert len(statements()) <= len(few) + 3
+    assert Job.objects.filter(state=JobState.PENDING).exists()
