@@ -57,6 +57,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     readonly_fields = ("validity",)
     change_form_template = "admin/django_flare/apikey/change_form.html"
 
+    class Media:
+        css = {"all": ["django_flare/dashboard.css"]}
+
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Ask for the permission to add."""
         return may(request, "add_apikey")

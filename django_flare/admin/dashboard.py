@@ -42,7 +42,7 @@ class DashboardAdmin(ReadOnlyAdmin):
     """One page. What changes of it has an address of its own, which answers 304 when nothing did."""
 
     class Media:
-        css = {"all": ["django_flare/admin.css", "django_flare/dashboard.css"]}
+        css = {"all": ["django_flare/dashboard.css"]}
         js = ["django_flare/dashboard.js"]
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:

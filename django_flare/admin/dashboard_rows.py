@@ -191,9 +191,7 @@ def type_rows(types: Iterable[TypeFigures]) -> list[TypeRow]:
 
 
 def _percent(part: int, whole: int) -> str:
-    return (
-        _("%(share)s %%") % {"share": number_format(100 * part / whole, decimal_pos=1)} if whole else NOTHING
-    )
+    return _("%(share)s %%") % {"share": number_format(round(100 * part / whole, 1), decimal_pos=1)}
 
 
 def dead_rows(jobs: Iterable[EndedRow]) -> list[DeadRow]:

@@ -31,6 +31,9 @@ class QueueAdmin(ReadOnlyAdmin):
 
     fields = ("name", "paused_at")
 
+    class Media:
+        css = {"all": ["django_flare/dashboard.css"]}
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Queue]:
         """Read the database of the jobs."""
         return Queue.objects.all()

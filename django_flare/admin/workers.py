@@ -39,7 +39,6 @@ class WorkerAdmin(ReadOnlyAdmin):
     )
     readonly_fields = ("life", "load", "served")
     ordering = ("-last_beat_at", "pk")
-    search_fields = ("id", "hostname")
     sortable_by = ("id", "hostname", "version", "started_at", "last_beat_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
