@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks.steps import drains, enqueues, waiting
+from benchmarks.steps import drains, enqueues, pages, waiting
 
 Numbers = dict[str, float]
 
@@ -21,4 +21,5 @@ STEPS: dict[str, Callable[[int], Numbers]] = {
     "enqueue": enqueues.enqueue,
     "enqueue8": enqueues.enqueue_at_once,
     "many": enqueues.many,
+    "dashboard": pages.dashboard,
 }
