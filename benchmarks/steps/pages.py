@@ -13,7 +13,7 @@ Numbers = dict[str, float]
 
 _TIMES = 7
 _DASHBOARD = "/admin/django_flare/dashboard/content/"
-_TYPES, _MINUTES, _HOURS, _DEAD, _WAITING = 20, 1500, 24 * 90, 5_000, 20_000
+_TYPES, _DEAD, _WAITING = 20, 5_000, 20_000
 
 
 def dashboard(count: int) -> Numbers:
@@ -51,9 +51,9 @@ _STATEMENTS = (
     f"""
     INSERT INTO django_flare_rollup (level, start, queue, job_type, outcome, count, run_seconds, wait_seconds,
         ran_2, ran_3, ran_4, waited_1, waited_2, waited_5)
-    SELECT 1 + level, statement_timestamp() - length * i, 'q' || type % 5, 'type' || type, outcome,
+    SELECT level, statement_timestamp() - length * i, 'q' || type % 5, 'type' || type, outcome,
         30, 3, 3, 10, 10, 10, 10, 10, 10
-    FROM (VALUES (0, interval '1 minute', {_MINUTES}), (1, interval '1 hour', {_HOURS}))
+    FROM (VALUES (1, interval '1 minute', 200), (2, interval '15 minutes', 105), (3, interval '1 hour', 2160))
             AS kept(level, length, most),
         generate_series(1, kept.most) AS place(i), generate_series(1, {_TYPES}) AS types(type),
         (VALUES ('succeeded'), ('failed')) AS outcomes(outcome)

@@ -1,4 +1,4 @@
-"""Keep the counts of what ended few: by the minute for a day, by the hour for three months, then no more.
+"""Keep the counts of what ended few: by the minute, later by the quarter, then by the hour, at last no more.
 
 The sums stay what they are at every moment, and any number of processes may do this at once.
 """
@@ -9,10 +9,12 @@ from datetime import timedelta
 from functools import partial
 
 from django_flare.failpoints import reach
+from django_flare.models.rollup import Level
 from django_flare.store import rollups as store
 from django_flare.store.transactions import in_transaction
 
-MINUTES_KEPT = timedelta(hours=25)
+MINUTES_KEPT = timedelta(hours=3)
+QUARTERS_KEPT = timedelta(hours=25)
 HOURS_KEPT = timedelta(days=90)
 _ROWS_AT_ONCE = 5_000
 
@@ -30,7 +32,8 @@ def _merge(using: str) -> int:
 
 
 def thin_out(using: str) -> bool:
-    """Put the minutes of one old hour into it and delete up to 5,000 older ones; tell whether to go on."""
-    merged = in_transaction(partial(store.merge_minutes, MINUTES_KEPT, using), using)
+    """Put old minutes into a quarter, old quarters into an hour, delete the oldest; tell whether to go on."""
+    quartered = in_transaction(partial(store.coarsen, Level.MINUTE, MINUTES_KEPT, using), using)
+    merged = in_transaction(partial(store.coarsen, Level.QUARTER, QUARTERS_KEPT, using), using)
     deleted = in_transaction(partial(store.delete_hours, HOURS_KEPT, _ROWS_AT_ONCE, using), using)
-    return bool(merged) or deleted == _ROWS_AT_ONCE
+    return bool(quartered or merged) or deleted == _ROWS_AT_ONCE

@@ -1,4 +1,4 @@
-"""How many jobs ended in a minute or an hour, and how long they waited and ran."""
+"""How many jobs ended in a minute, a quarter or an hour, and how long they waited and ran."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ OUTCOME_LABELS = [(state, label) for state, label in STATE_LABELS if state in EN
 
 
 class Level(IntEnum):
-    """Say what a row covers: a part of a minute as it was written, a whole minute, or a whole hour."""
+    """Say what a row covers: a part of a minute as it was written, a minute, a quarter, an hour."""
 
     WRITTEN = 0
     MINUTE = 1
-    HOUR = 2
+    QUARTER = 2
+    HOUR = 3
 
 
 class Rollup(ReadOnlyModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connections
@@ -148,22 +148,24 @@ def merge_written(limit: int, using: str) -> int:
     return len(found)
 
 
-def merge_minutes(keep: timedelta, using: str) -> int:
-    """Put the minutes of the first hour that ended before `keep` into it; return how many rows there were."""
-    old = _of_level(Level.MINUTE, using).filter(start__lt=DatabaseNow() - keep - _HOUR)
+def coarsen(level: Level, keep: timedelta, using: str) -> int:
+    """Put the rows of `level` that ended first, before `keep`, into one span of the next; return how many."""
+    coarser = Level(level + 1)
+    length = _LENGTHS[coarser]
+    old = _of_level(level, using).filter(start__lt=DatabaseNow() - keep - length)
     first: datetime | None = old.aggregate(first=Min("start"))["first"]
     if first is None:
         return 0
-    hour = first.replace(minute=0)
-    within = {"start__gte": hour, "start__lt": hour + _HOUR}
-    minutes = _locked_keys(_of_level(Level.MINUTE, using).filter(**within))
-    hours = _locked_keys(_of_level(Level.HOUR, using).filter(start=hour))
-    if minutes:
-        _replace([*minutes, *hours], Level.HOUR, hour, using)
-    return len(minutes)
+    start = first - (first - _EPOCH) % length
+    fine = _locked_keys(_of_level(level, using).filter(start__gte=start, start__lt=start + length))
+    coarse = _locked_keys(_of_level(coarser, using).filter(start=start))
+    if fine:
+        _replace([*fine, *coarse], coarser, start, using)
+    return len(fine)
 
 
-_HOUR = timedelta(hours=1)
+_LENGTHS = {Level.QUARTER: timedelta(minutes=15), Level.HOUR: timedelta(hours=1)}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def delete_hours(keep: timedelta, limit: int, using: str) -> int:

@@ -251,31 +251,59 @@ def test_no_more_than_a_bounded_number_is_put_together_at_once(driver, monkeypat
     assert Rollup.objects.count() == 2
 
 
-def test_minutes_stay_for_a_day_and_become_hours(driver, clock):
+def levels():
+    return set(Rollup.objects.values_list("level", "start"))
+
+
+def thin_out():
+    while rollups.thin_out(USING):
+        pass
+
+
+def test_minutes_become_quarters_and_quarters_hours(driver, clock):
     end_some(driver)
     clock.advance(60)
     end_some(driver)
+    clock.advance(15 * 60)
+    end_some(driver)
     rollups.merge(USING)
     before = snapshot()
-    clock.advance(25 * 3600)
-    assert rollups.thin_out(USING) is False
-    assert Rollup.objects.filter(level=Level.MINUTE).count() == 4
-    clock.advance(3600)
-    assert rollups.thin_out(USING) is True
-    assert rollups.thin_out(USING) is False
-    assert snapshot() == before
-    assert set(Rollup.objects.values_list("level", "start")) == {(Level.HOUR, START)}
-    assert Rollup.objects.count() == 2
+    quarters = {(Level.QUARTER, START), (Level.QUARTER, START + timedelta(minutes=15))}
+    clock.advance(3 * 3600 - 60)
+    thin_out()
+    assert Rollup.objects.filter(level=Level.MINUTE).count() == 6
+    clock.advance(17 * 60)
+    thin_out()
+    assert (levels(), Rollup.objects.count(), snapshot()) == (quarters, 4, before)
+    clock.advance(22 * 3600)
+    thin_out()
+    assert levels() == quarters
+    clock.advance(2 * 3600)
+    thin_out()
+    assert (levels(), Rollup.objects.count(), snapshot()) == ({(Level.HOUR, START)}, 2, before)
+
+
+def test_what_comes_very_late_joins_its_hour(driver, clock):
+    end_some(driver)
+    clock.advance(27 * 3600)
+    for _ in range(2):
+        rollups.merge(USING)
+        thin_out()
+        assert (levels(), Rollup.objects.count()) == ({(Level.HOUR, START)}, 2)
+        before = snapshot()
+        store.write([store.Ended("mail", PLAIN, JobState.SUCCEEDED, 0.1, 0.1)], USING)
+        store.rollups(USING).filter(level=Level.WRITTEN).update(start=START + timedelta(minutes=7))
+    assert snapshot()["count"].expected == before["count"].expected + 1
 
 
 def test_hours_are_forgotten_after_ninety_days(driver, clock):
     end_some(driver)
     rollups.merge(USING)
     clock.advance(27 * 3600)
-    rollups.thin_out(USING)
+    thin_out()
     clock.advance(88 * 86_400)
-    rollups.thin_out(USING)
+    thin_out()
     assert Rollup.objects.count() == 2
     clock.advance(2 * 86_400)
-    rollups.thin_out(USING)
+    thin_out()
     assert Rollup.objects.count() == 0
