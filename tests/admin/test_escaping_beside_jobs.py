@@ -1,4 +1,4 @@
-"""No text of a queue, a worker, a key, a type or an error becomes an element of the dashboard and its pages."""
+"""No text of a queue, a worker, a key, a type or an error becomes an element of these pages."""
 
 import pytest
 from django.contrib.admin.models import LogEntry
