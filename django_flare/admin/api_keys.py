@@ -104,7 +104,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
         """Show the text of the new key at once: after a redirect it would have to be kept somewhere."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
             "title": _("The new API key"),
@@ -133,10 +133,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         key = self.get_object(request, unquote(object_id))
         if key is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if request.method == "POST":
             return self._revoke(request, key)
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
             "title": _("Revoke the key?"),

@@ -61,7 +61,7 @@ class DashboardAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the page."""
         self._require(request)
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
             **self._content(request),
@@ -76,7 +76,7 @@ class DashboardAdmin(ReadOnlyAdmin):
     def content(self, request: HttpRequest) -> HttpResponse:
         """Return what changes of the page, or 304 to whoever has the same."""
         self._require(request)
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         body = render_to_string(
             "admin/django_flare/dashboard/content.html", self._content(request), request
         ).encode()

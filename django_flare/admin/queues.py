@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from django_flare import jobs
@@ -56,7 +57,7 @@ class QueueAdmin(ReadOnlyAdmin):
         rows = queue_rows(read_queues(budget=_COUNTED))
         context = {
             **self.admin_site.each_context(request),
-            "title": self.opts.verbose_name_plural.capitalize(),
+            "title": capfirst(self.opts.verbose_name_plural),
             "opts": self.opts,
             "media": self.media,
             "rows": rows,
@@ -64,7 +65,7 @@ class QueueAdmin(ReadOnlyAdmin):
             "may_pause": may(request, "pause_queue"),
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/django_flare/queue/change_list.html", context)
 
     def pause(self, request: HttpRequest) -> HttpResponse:

@@ -95,7 +95,7 @@ class TypeFigures:
 
     def add(self, sums: TypeSums) -> None:
         """Add the jobs that reached one outcome."""
-        self.counts[sums.outcome] += sums.count
+        self.counts[sums.outcome] += sums.number
         self.ran.add(sums.run_seconds, sums.ran)
         self.waited.add(sums.wait_seconds, sums.waited)
 

@@ -18,7 +18,7 @@ class TypeSums(NamedTuple):
 
     job_type: str
     outcome: str
-    count: int
+    number: int
     run_seconds: float
     wait_seconds: float
     ran: tuple[int, ...]
@@ -41,7 +41,7 @@ def sum_by_type(since: datetime, using: str) -> list[TypeSums]:
     sums: Any = [Sum(name) for name in ("count", "run_seconds", "wait_seconds", *RAN, *WAITED)]
     found = _since(since, using).values_list("job_type", "outcome").annotate(*sums)
     ran, waited = slice(5, 5 + len(RAN)), slice(5 + len(RAN), None)
-    return [TypeSums(*row[:5], row[ran], row[waited]) for row in found]
+    return [TypeSums._make([*row[:5], row[ran], row[waited]]) for row in found]
 
 
 def _since(since: datetime, using: str) -> QuerySet[Rollup]:
