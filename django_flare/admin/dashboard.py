@@ -88,6 +88,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         """Let the posted job run again."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
+        self._require(request)
         if not may(request, "retry_job"):
             raise PermissionDenied
         self._retry(request, request.POST.get("job", ""))
