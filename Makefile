@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed-$(HASH)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /	/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /	/' | awk -F '\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 	@echo
 	@echo '  make test ARGS="-k cancel --jobs 1"   more arguments for the command behind a target'
 	@echo '  make test PYTHON=python3.12           another Python; builds .venv anew'
@@ -23,6 +23,9 @@ test: $(INSTALLED)-test ## run the tests on every database there is
 
 demo: $(INSTALLED)-core ## run the example project and watch its jobs
 	$(BIN)/python -m example_project.demo $(ARGS)
+
+serve: $(INSTALLED)-core ## serve what the demo has left, with the admin and a worker
+	@$(BIN)/python -m example_project.demo.serve
 
 lint: $(INSTALLED)-lint ## check style, layers, outdated Django, templates
 	$(BIN)/ruff check .
@@ -42,6 +45,9 @@ types: $(INSTALLED)-test $(INSTALLED)-lint ## check the types
 
 docs: $(INSTALLED)-docs ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+
+screenshots: $(INSTALLED)-test ## take the documentation's pictures of the admin, with Chromium
+	$(BIN)/python -m pytest -q tests/browser/screenshots.py $(ARGS)
 
 environment: $(INSTALLED)-test
 
@@ -71,6 +77,6 @@ $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help environment test demo lint format types docs bench clean
+.PHONY: help environment test demo serve screenshots lint format types docs bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +29,7 @@ from django_flare.store.clock import read_now
 from django_flare.store.ids import parse_id
 
 MOST_RELATIONS = 200
+_KEY = re.compile(r"[0-9]{1,18}", re.ASCII)
 _COLUMNS = tuple(each.attname for each in Job._meta.concrete_fields)
 
 
@@ -51,11 +53,19 @@ class Relations:
 
 
 def find_job(rows: QuerySet[Any], object_id: str) -> Any:
-    """Return the job that callers know by this id, as far as it can be read; None if there is none."""
-    public_id = parse_id(unquote(object_id))
-    if public_id is None:
+    """Return the job with this id, or with this key, as far as it can be read; None if there is none.
+
+    Keys are for Django's own links, which know no other address.
+    """
+    given = unquote(object_id)
+    public_id = parse_id(given)
+    if public_id is not None:
+        named = rows.filter(public_id=public_id)
+    elif _KEY.fullmatch(given):
+        named = rows.filter(pk=int(given))
+    else:
         return None
-    key = rows.order_by().filter(public_id=public_id).values_list("pk", flat=True).first()
+    key = named.order_by().values_list("pk", flat=True).first()
     return None if key is None else complete(rows, read_alone(rows, key), _COLUMNS)
 
 

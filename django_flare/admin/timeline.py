@@ -14,6 +14,9 @@ from django_flare.admin.words import badge, moment, span, state_badge
 from django_flare.models import Attempt
 from django_flare.states import ENDED, JobState
 
+_BROUGHT_ABOUT = (JobState.FAILED, JobState.DEAD_LETTER)
+"""The states that the end of an attempt leads to."""
+
 # The two are written by statements of one transaction.
 _AT_ONCE = timedelta(seconds=1)
 
@@ -62,7 +65,11 @@ def _steps(job: Any, attempts: Collection[Attempt]) -> Iterator[Step]:
         if not _is_end(job, attempt):
             # Its own outcome is the last step.
             label = str(attempt.get_outcome_display())
-            yield Step(attempt.ended_at, badge(label, "failed"), str(_("attempt %(number)d ended")) % number)
+            yield Step(
+                attempt.ended_at,
+                badge(label, JobState.FAILED.value),
+                str(_("attempt %(number)d ended")) % number,
+            )
     if job.started_at is not None and all(attempt.fence != job.fence for attempt in attempts):
         yield Step(
             job.started_at,
@@ -81,6 +88,6 @@ def _waited(job: Any, attempts: Collection[Attempt]) -> bool:
 
 def _is_end(job: Any, attempt: Attempt) -> bool:
     """Tell whether the attempt's end is the job's: a discard or a cancel comes later."""
-    if job.completed_at is None or attempt.fence != job.fence:
+    if job.state not in _BROUGHT_ABOUT or job.completed_at is None or attempt.fence != job.fence:
         return False
     return bool(abs(job.completed_at - attempt.ended_at) < _AT_ONCE)

@@ -83,7 +83,7 @@ class ApiKey(models.Model):
         except values.BadValueError as problem:
             raise ValidationError({"name": str(problem)}) from None
         if not self.name.isprintable() or self.name != self.name.strip():
-            raise ValidationError({"name": "control characters and spaces around it are not allowed"})
+            raise ValidationError({"name": _("control characters and spaces around it are not allowed")})
 
     @property
     def scopes(self) -> tuple[Scope, ...]:

@@ -86,11 +86,11 @@ class Job(ReadOnlyModel):
         # alone, over HTTP also by users who are signed in.
         default_permissions = ("view",)
         permissions = (
-            ("add_job", "Can create jobs"),
-            ("cancel_job", "Can cancel jobs"),
-            ("retry_job", "Can retry jobs"),
-            ("discard_job", "Can discard jobs"),
-            ("stop_job", "Can stop jobs"),
+            ("add_job", _("Can create jobs")),
+            ("cancel_job", _("Can cancel jobs")),
+            ("retry_job", _("Can retry jobs")),
+            ("discard_job", _("Can discard jobs")),
+            ("stop_job", _("Can stop jobs")),
         )
         indexes: ClassVar[list[models.Index]] = [
             PartialIndex(

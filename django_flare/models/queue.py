@@ -30,7 +30,7 @@ class Queue(models.Model):
         verbose_name = _("queue")
         verbose_name_plural = _("queues")
         default_permissions = ("view",)
-        permissions = (("pause_queue", "Can pause and resume queues"),)
+        permissions = (("pause_queue", _("Can pause and resume queues")),)
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(name="flare_queue_name", condition=~Q(name="")),
         ]

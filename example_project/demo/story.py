@@ -136,6 +136,6 @@ class Story:
         if self._problems:
             raise DemoError("\n".join(self._problems))
         print(f"\nAll {len(self._board.jobs)} jobs have ended as expected, after {self._seconds:.0f} s.")
-        print("The server and the worker have been stopped. To look at the shop in the admin:\n")
+        print("Server and worker have been stopped; `make serve` starts both again. The server alone:\n")
         print(f"  {self._site.serve_command()}")
         print(f"  http://127.0.0.1:8000/admin/ (user {USER}, password {PASSWORD})")

@@ -98,4 +98,4 @@ def listed(answer):
 
 def messages(answer):
     """Return what the page says at its top."""
-    return [each.text for messages in parse(answer).find("ul", "messagelist") for each in messages.find("li")]
+    return [each.text for messages in parse(answer).find(css="messagelist") for each in messages.find("li")]

@@ -1,6 +1,7 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.urls import resolve
 
 from django_flare import Discard, jobs, operations
 from django_flare.admin.jobs import JobAdmin
@@ -102,6 +103,12 @@ class TestOnASelection:
         assert select(operator, "cancel", job_id, confirmed="yes").status_code == 403
         assert operator.post(page_of(job_id, "act/cancel"), {"confirmed": "yes"}).status_code == 403
         assert state(job_id) == JobState.PENDING
+
+
+def test_no_action_is_one_transaction():
+    """Locks are taken in the order of ids within a verb, not from one verb to the next."""
+    for address in (LIST, page_of("x", "act/cancel")):
+        assert "default" in resolve(address).func._non_atomic_requests
 
 
 class TestOnOneJob:

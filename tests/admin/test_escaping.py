@@ -59,6 +59,10 @@ CORPUS = [
 ]
 
 
+_expected = {}
+"""The shapes of the pages for a harmless text, once they are known."""
+
+
 def shape(answer):
     """Return the elements of a page with the names of their attributes: all that a text could add to."""
     return [(each.tag, *each.attributes) for each in parse(answer).walk()]
@@ -97,7 +101,9 @@ def build(text):
 
 @pytest.mark.parametrize("text", CORPUS)
 def test_no_element_comes_of_a_text(operator, text):
-    assert shapes(operator, text) == shapes(operator, "plain")
+    if "plain" not in _expected:
+        _expected["plain"] = shapes(operator, "plain")
+    assert shapes(operator, text) == _expected["plain"]
 
 
 def shapes(operator, text):

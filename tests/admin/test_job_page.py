@@ -46,6 +46,11 @@ class TestHead:
         jobs.cancel(job_id)
         assert show(job_id).find(id="flare-live")[0].attributes["data-live"] == "no"
 
+    def test_the_links_of_the_history_lead_back(self, operator):
+        job_id = make_job("mail.welcome")
+        links = parse(operator.get(page_of(job_id, "history"))).find(css="breadcrumbs")[0].find("a")
+        assert "mail.welcome" in operator.get(links[-1].attributes["href"]).content.decode()
+
     def test_an_unknown_id_leads_to_the_index(self, operator):
         for job_id in ("01890000-0000-7000-8000-000000000000", "nonsense", "7", "%00"):
             assert operator.get(page_of(job_id)).status_code in (302, 404)
@@ -87,7 +92,7 @@ class TestTimeline:
 class TestDocuments:
     def test_payload_result_and_tags_are_indented(self, show):
         job_id = make_job(payload={"b": [1, "ä"]}, tags={"shop": "köln"})
-        Driver().succeed(job_id, {"ok": True})
+        Driver().succeed(job_id, '{"ok": true}')
         page = show(job_id)
         assert section(page, "Payload").find("pre")[0].children == ['{\n  "b": [\n    1,\n    "ä"\n  ]\n}']
         assert section(page, "Result").find("pre")[0].children == ['{\n  "ok": true\n}']
@@ -96,7 +101,7 @@ class TestDocuments:
     def test_what_is_to_be_hidden_is_masked_everywhere(self, operator, settings):
         settings.FLARE = {"REDACT": ["PIN", "token"]}
         job_id = make_job(payload={"card": [{"pin": "s3cret"}]}, tags={"token": "s3cret"})
-        Driver().succeed(job_id, {"Token": {"a": "s3cret"}})
+        Driver().succeed(job_id, '{"Token": {"a": "s3cret"}}')
         for part in ("change", "raw/payload", "raw/result", "raw/tags"):
             answer = operator.get(page_of(job_id, part))
             assert answer.status_code == 200

@@ -117,7 +117,7 @@ class TestFilters:
     def test_the_choices_are_known_queues_types_and_states(self, get):
         make_job(queue="waiting-room")
         Driver().succeed(make_job(queue="long-gone"))
-        shown = [each.text for each in parse(get()).find("nav", id="changelist-filter")[0].find("a")]
+        shown = [each.text for each in parse(get()).find(id="changelist-filter")[0].find("a")]
         assert {"waiting-room", "configured", "default", "mail.welcome", "Dead letter", "Last hour"} <= set(
             shown
         )
@@ -126,7 +126,7 @@ class TestFilters:
 
     def test_a_filter_keeps_the_others(self, get):
         make_job()
-        links = parse(get(queue="mail", q="tests", o="-5")).find("nav", id="changelist-filter")[0].find("a")
+        links = parse(get(queue="mail", q="tests", o="-5")).find(id="changelist-filter")[0].find("a")
         (dead,) = [each.attributes["href"] for each in links if each.text == "Dead letter"]
         assert dead == "?o=-5&q=tests&queue=mail&state=dead_letter"
         form = parse(get(queue="mail", q="tests", created="hour")).find("form", "flare-between")[0]
@@ -212,7 +212,7 @@ class TestBounds:
         monkeypatch.setattr("django_flare.admin.changelist.MOST_COUNTED", 150)
         jobs.enqueue_many(plain, [{}] * 201, queue="many")
         answer = get()
-        assert "150+ jobs" in parse(answer).find("p", "paginator")[0].text
+        assert "150+ jobs" in parse(answer).find(css="paginator")[0].text
         assert "Counting stopped" in answer.content.decode()
         assert len(listed(get(p="2"))) == 50
         assert get(p="3").status_code == 302, "the list ends where counting does"
@@ -260,18 +260,24 @@ class TestBounds:
         assert not any("payload" in each["sql"] for each in captured.captured_queries)
 
 
+UNREADABLE = {
+    "sqlite": "'2026-13-45 99:00:00'",
+    "postgresql": "'infinity'",
+    # Neither is refused by MariaDB, nor known to Python.
+    "mysql": "'2026-00-00 00:00:00'",
+}
+
+
 class TestUnreadableRows:
     """F58: a row that a foreign hand has made unreadable costs itself alone."""
 
     @pytest.fixture
     def broken(self, operator):
-        if connection.vendor != "sqlite":
-            pytest.skip("only SQLite stores what it cannot read back")
         job_id, other = make_job(), make_job()
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE django_flare_job SET created_at = '2026-13-45 99:00:00', timeout = 'soon' WHERE id ="
-                " (SELECT MIN(id) FROM django_flare_job)"
+                f"UPDATE django_flare_job SET created_at = {UNREADABLE[connection.vendor]}"
+                " WHERE id = (SELECT id FROM (SELECT MIN(id) AS id FROM django_flare_job) first)"
             )
         return job_id, other
 
@@ -283,8 +289,7 @@ class TestUnreadableRows:
     def test_the_page_names_the_columns(self, operator, broken):
         answer = operator.get(f"{LIST}{broken[0]}/change/")
         text = parse(answer).find("p", "errornote")[0].text
-        assert "created_at" in text
-        assert "timeout" in text
+        assert text.endswith(": created_at")
 
     def test_it_can_be_acted_upon(self, operator, broken):
         operator.post(f"{LIST}{broken[0]}/act/cancel/", {"confirmed": "yes"})

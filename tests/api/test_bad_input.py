@@ -6,6 +6,7 @@ from io import BytesIO
 import pytest
 
 from django_flare.models import Job
+from django_flare.operations import NAME
 from tests.api.support import error, reasons
 from tests.support import make_job
 
@@ -194,6 +195,13 @@ def test_a_name_given_twice(api, data):
     answer = api.post("v1/jobs", data=data)
     assert error(answer) == (400, "invalid_request")
     assert reasons(answer) == [("body", "duplicate_key")]
+
+
+def test_a_type_of_our_own_is_not_created_over_http(api):
+    """A bulk operation runs in the name of a user, which no key may choose."""
+    body = {"job_type": NAME, "payload": {"verb": "cancel"}}
+    assert error(api.post("v1/jobs", body)) == (400, "job_type_not_registered")
+    assert error(api.post("v1/jobs/batch", {"jobs": [body]})) == (400, "job_type_not_registered")
 
 
 @pytest.mark.parametrize("name", ["os.system", "../x", "__class__", "", "x" * 501, "x" * 100_000])

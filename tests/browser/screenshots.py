@@ -23,7 +23,7 @@ def story(live_server):
         jobs.continue_with(order, "shop.SendOrderConfirmation", each)
     done = [str(run.public_id) for run in worker.claim("orders", limit=8)]
     for job_id in done[:5]:
-        worker.succeed(job_id, {"paid": True})
+        worker.succeed(job_id, '{"paid": true}')
     worker.fail(done[5], failure())
     force(done[6], progress=0.42)
     for run in worker.claim("mail", limit=3):
