@@ -92,8 +92,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def validity(self, key: Any) -> SafeString:
         """Return whether the key is accepted, and if not, why."""
         if key.is_valid:
-            return badge(_("Valid"), "succeeded")
-        return badge(_("Revoked"), "dead-letter") if key.revoked_at else badge(_("Expired"), "cancelled")
+            return badge(_("Valid"), "good")
+        return badge(_("Revoked"), "bad") if key.revoked_at else badge(_("Expired"), "old")
 
     @sensitive_variables("new")
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

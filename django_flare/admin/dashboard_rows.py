@@ -137,7 +137,7 @@ def queue_rows(queues: Iterable[QueueView]) -> list[QueueRow]:
         QueueRow(
             name=queue.name,
             is_paused=queue.is_paused,
-            badge=badge(_("Paused"), "failed") if queue.is_paused else badge(_("Active"), "succeeded"),
+            badge=badge(_("Paused"), "waiting") if queue.is_paused else badge(_("Active"), "good"),
             claimable=capped(queue.claimable),
             oldest=coarse(queue.oldest),
             running=number(queue.running),
@@ -160,7 +160,7 @@ def worker_rows(workers: Iterable[WorkerView]) -> list[WorkerRow]:
             queues=", ".join(worker.queues) or _("all"),
             beat=coarse(worker.beat_age),
             is_stale=worker.is_stale,
-            badge=badge(_("Stale"), "dead-letter") if worker.is_stale else badge(_("Alive"), "succeeded"),
+            badge=badge(_("Stale"), "bad") if worker.is_stale else badge(_("Alive"), "good"),
         )
         for worker in workers
     ]

@@ -41,6 +41,9 @@ class WorkerAdmin(ReadOnlyAdmin):
     ordering = ("-last_beat_at", "pk")
     sortable_by = ("id", "hostname", "version", "started_at", "last_beat_at")
 
+    class Media:
+        css = {"all": ["django_flare/dashboard.css"]}
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         """Read the database of the jobs, and let its clock say who is stale."""
         settings = flare_settings()
@@ -63,4 +66,4 @@ class WorkerAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("life"))
     def life(self, worker: Any) -> SafeString:
         """Return whether it is alive."""
-        return badge(_("Stale"), "dead-letter") if worker.is_stale else badge(_("Alive"), "succeeded")
+        return badge(_("Stale"), "bad") if worker.is_stale else badge(_("Alive"), "good")
