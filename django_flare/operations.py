@@ -27,7 +27,7 @@ from django_flare.states import Event, allows, sources
 NAME = f"{OWN_NAMESPACE}bulk_operation"
 
 _KEYS_AT_ONCE = 5_000
-_CHANGES_AT_ONCE = 500
+_CHANGES_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,9 @@ def _batches(rows: QuerySet[Job], last: int, ctx: JobContext) -> Iterator[list[t
         return
     for low in range(first, last + 1, _KEYS_AT_ONCE):
         high = min(low + _KEYS_AT_ONCE - 1, last)
-        found = rows.filter(pk__range=(low, high)).order_by("pk").values_list("public_id", "job_type")
-        readable = [each for each in read_tolerantly(found) if not isinstance(each, Unreadable)]
-        named = ((str(public_id), f"{job_type} {public_id}") for public_id, job_type in readable)
-        while batch := list(islice(named, _CHANGES_AT_ONCE)):
-            yield batch
+        found = rows.filter(pk__range=(low, high)).order_by("pk").values_list("pk", "public_id", "job_type")
+        readable = iter([each for each in read_tolerantly(found) if not isinstance(each, Unreadable)])
+        while batch := list(islice(readable, _CHANGES_AT_ONCE)):
+            yield [(str(public_id), f"{job_type} {public_id}") for _, public_id, job_type in batch]
+            ctx.report_progress((batch[-1][0] - first + 1) / (last - first + 1))
         ctx.report_progress((high - first + 1) / (last - first + 1))

@@ -77,6 +77,7 @@ def page_context(page: Any, request: HttpRequest, job: Any) -> dict[str, Any]:
     return {
         "opts": page.opts,
         "media": page.media,
+        "preserved_filters": page.get_preserved_filters(request),
         "title": _("Job %(id)s") % {"id": job.public_id},
         "job": job,
         "badge": state_badge(job.state),

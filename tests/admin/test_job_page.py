@@ -11,7 +11,7 @@ from django_flare.admin import graph, reasons
 from django_flare.models import Job, Worker
 from django_flare.states import JobState
 from django_flare.status import Explanation, Reason
-from tests.admin.support import page_of, parse
+from tests.admin.support import LIST, page_of, parse
 from tests.support import Driver, force, make_job
 from tests.testapp.jobs import plain
 
@@ -50,6 +50,16 @@ class TestHead:
         job_id = make_job("mail.welcome")
         links = parse(operator.get(page_of(job_id, "history"))).find(css="breadcrumbs")[0].find("a")
         assert "mail.welcome" in operator.get(links[-1].attributes["href"]).content.decode()
+
+    def test_the_way_back_keeps_the_filters_of_the_list(self, operator):
+        make_job(queue="mail")
+        (link,) = [
+            each.attributes["href"]
+            for each in parse(operator.get(LIST, {"queue": "mail", "q": "tests"})).find("a")
+            if "/change/" in each.attributes["href"]
+        ]
+        crumbs = parse(operator.get(link)).find(css="breadcrumbs")[0].find("a")
+        assert f"{LIST}?queue=mail&q=tests" in [each.attributes["href"] for each in crumbs]
 
     def test_an_unknown_id_leads_to_the_index(self, operator):
         for job_id in ("01890000-0000-7000-8000-000000000000", "nonsense", "7", "%00"):

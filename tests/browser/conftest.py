@@ -17,11 +17,13 @@ expect.set_options(timeout=PATIENCE * 1000)
 SIZE = {"width": 1280, "height": 900}
 
 
+# First of the first: the hook for all tests then asks for these marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.system)
-            item.add_marker(pytest.mark.whole_run_on("postgres"))
+            item.add_marker(pytest.mark.whole_run_on("sqlite"))
 
 
 @pytest.fixture(scope="module")
