@@ -37,7 +37,7 @@ def _of_state(state: JobState, using: str) -> QuerySet[Job, Any]:
     elif state is JobState.PROCESSING:
         rows = by_index(running(using), "flare_job_running").order_by("worker_id")
     elif state in FINAL:
-        # Both conditions on the state: the first is for the leading column, the second is the partial index's.
+        # Both conditions on the state: the first is the leading column's, the second the partial index's.
         # The other way round SQLite would take the second for the column, and sort.
         ended = jobs(using).filter(state=state).filter(state__in=_FINAL_STATES)
         rows = by_index(ended, "flare_job_finished").order_by("completed_at")
