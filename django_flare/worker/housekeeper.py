@@ -18,7 +18,7 @@ logger = logging.getLogger("django_flare.worker")
 
 _REPAIR_INTERVAL = 300.0
 _PRUNE_INTERVAL = 60.0
-_PRUNE_MOMENT = 0.5
+_MOMENT = 0.5
 _MERGE_INTERVAL = 10.0
 _THIN_INTERVAL = 300.0
 
@@ -73,18 +73,19 @@ class Housekeeper(threading.Thread):
             if repaired:
                 logger.warning("Settled %d waiting jobs whose parents had all ended", repaired)
         if time.monotonic() >= self._next_prune:
-            self._next_prune = time.monotonic() + (0 if self._prune() else _PRUNE_INTERVAL)
+            more = self._for_a_moment(lambda: retention.prune(self._keep, self._using))
+            self._next_prune = time.monotonic() + (0 if more else _PRUNE_INTERVAL)
         if time.monotonic() >= self._next_merge:
-            self._next_merge = time.monotonic() + (0 if rollups.merge(self._using) else _MERGE_INTERVAL)
+            more = self._for_a_moment(lambda: rollups.merge(self._using))
+            self._next_merge = time.monotonic() + (0 if more else _MERGE_INTERVAL)
         if time.monotonic() >= self._next_thinning:
-            self._next_thinning = time.monotonic() + (
-                0 if rollups.thin_out(self._using) else _REPAIR_INTERVAL
-            )
+            more = self._for_a_moment(lambda: rollups.thin_out(self._using))
+            self._next_thinning = time.monotonic() + (0 if more else _THIN_INTERVAL)
 
-    def _prune(self) -> bool:
-        """Delete expired jobs for a moment; tell whether there may be more."""
-        until = time.monotonic() + _PRUNE_MOMENT
-        while retention.prune(self._keep, self._using):
+    def _for_a_moment(self, work: Callable[[], object]) -> bool:
+        """Do `work` again and again while it says that there is more; tell whether it still says so."""
+        until = time.monotonic() + _MOMENT
+        while work():
             if time.monotonic() > until or self._stopped.is_set():
                 return True
         return False
