@@ -118,17 +118,3 @@ def test_axe_finds_nothing(log_in, scheme):
     for part in ("queue/", "worker/"):
         page.goto(ADMIN + part)
         assert violations(page, "#content .module, #content #result_list") == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_shots(log_in, scheme):
-    fill()
-    page = log_in(scheme)
-    page.set_viewport_size({"width": 1440, "height": 900})
-    page.goto(DASHBOARD)
-    page.screenshot(path=f"/tmp/flare_dashboard-{scheme}.png", full_page=True)
-    page.set_viewport_size({"width": 480, "height": 900})
-    page.screenshot(path=f"/tmp/flare_small-{scheme}.png", full_page=True)
-    page.set_viewport_size({"width": 1440, "height": 600})
-    page.goto("/admin/django_flare/queue/")
-    page.screenshot(path=f"/tmp/flare_queues-{scheme}.png")
