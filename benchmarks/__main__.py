@@ -32,7 +32,7 @@ def main() -> None:
     print(f"Left out: {', '.join(left_out) or 'none'}", flush=True)
     given = {
         name: getattr(arguments, name)
-        for name in ("jobs", "singles", "many", "latencies", "requests", "history")
+        for name in ("jobs", "singles", "many", "latencies", "requests", "history", "rows")
     }
     under = report.conditions(given, [each.facts() for each in databases.values()], chosen.queues)
     figures = Figures()
@@ -57,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     add("--latencies", type=int, default=300, help="jobs of a latency measurement")
     add("--history", type=int, default=1_000_000, help="finished rows, beside half as many future ones")
     add("--requests", type=int, default=3_000, help="HTTP requests of a measurement")
+    add("--rows", type=int, default=5_000_000, help="rows in the table beside which pages are asked for")
     add("--idle", type=int, default=20, help="seconds to look at an idle worker")
     add("--output", type=Path, default=RESULTS, help="folder of the results")
     return parser.parse_args()
@@ -88,7 +89,11 @@ def _measure(key: plan.Key, count: int, database: Any, figures: Figures, history
 
 
 def _run(key: plan.Key, count: int, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    own = {"BENCHMARKS_QUEUE": key.queue, "DJANGO_SETTINGS_MODULE": "benchmarks.settings"}
+    own = {
+        "BENCHMARKS_QUEUE": key.queue,
+        "BENCHMARKS_STEP": key.step,
+        "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+    }
     return subprocess.run(
         [sys.executable, "-m", "django", "measure", key.step, str(count)],
         cwd=ROOT,

@@ -124,6 +124,7 @@ FIGURES = (
     Figure("server CPU per drained job, µs", _ours("drain", "server CPU µs/job")),
     Figure("idle worker, RSS MB, all its processes", _ours("idle", "RSS MB"), 110, smaller=True),
     Figure("idle worker, statements/s", _ours("idle", "statements/s"), 2.5, smaller=True),
+    Figure("dashboard beside 5,000,000 rows, ms", _ours("dashboard", "ms"), 200, smaller=True),
     Figure("idle worker, CPU %", _ours("idle", "CPU %"), 0.5, smaller=True),
     Figure(
         "drain, SQLite, × huey with fsync",

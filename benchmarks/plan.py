@@ -10,12 +10,18 @@ from benchmarks.queues import MARIADB, OURS, POSTGRESQL, QUEUES
 STEPS = (
     *("drain", "drain2", "history", "queues", "unknown", "children", "atomic"),
     *("enqueue", "enqueue8", "many", "latency", "statements", "idle"),
-    *("create", "read", "list", "refusals"),
+    *("create", "read", "list", "refusals", "dashboard"),
 )
-ONCE = ("statements", "idle")
+PAGES = ("dashboard",)
+"""Steps that need the admin."""
+
+ONCE = ("statements", "idle", "dashboard")
 """Steps that barely vary, or not by chance."""
 
-ON_POSTGRESQL_ALONE = ("queues", "unknown", "children", "atomic", "statements", "enqueue8")
+ON_POSTGRESQL_ALONE = (
+    *("queues", "unknown", "children", "atomic", "statements", "enqueue8"),
+    *PAGES,
+)
 """Steps of ours with a bound on PostgreSQL only, and of no interest elsewhere."""
 
 
@@ -77,4 +83,5 @@ def counts(arguments: Namespace) -> dict[str, int]:
         "read": arguments.requests,
         "list": min(arguments.requests, 300),
         "refusals": 20,
+        "dashboard": arguments.rows,
     }

@@ -116,7 +116,7 @@ QUEUES = {
         databases=(POSTGRESQL, SQLITE, MARIADB),
         steps=(
             *(*DRAINS, "history", "queues", "unknown", "children", "atomic", "statements"),
-            *(*ENQUEUES, *WAITS),
+            *(*ENQUEUES, *WAITS, "dashboard"),
         ),
         drain=_manage("flare_worker", "--burst"),
         serve=_manage("flare_worker"),

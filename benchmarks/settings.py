@@ -5,6 +5,7 @@ from typing import Any
 
 import environ
 
+from benchmarks.plan import PAGES
 from benchmarks.queues import QUEUES
 
 
@@ -35,4 +36,20 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "benchmarks", *QUEUE.apps]
 DATABASES = {"default": {**database(address()), **QUEUE.connection}}
+if os.environ.get("BENCHMARKS_STEP") in PAGES:
+    # The others are measured without what they do not need.
+    INSTALLED_APPS += ["django.contrib.admin", "django.contrib.messages", "django.contrib.sessions"]
+    MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+    ]
+    _PROCESSORS = [
+        "django.template.context_processors.request",
+        "django.contrib.auth.context_processors.auth",
+        "django.contrib.messages.context_processors.messages",
+    ]
+    _ENGINE = "django.template.backends.django.DjangoTemplates"
+    TEMPLATES = [{"BACKEND": _ENGINE, "APP_DIRS": True, "OPTIONS": {"context_processors": _PROCESSORS}}]
+    ALLOWED_HOSTS, ROOT_URLCONF, STATIC_URL = ["testserver"], "benchmarks.urls", "static/"
 globals().update(QUEUE.settings)

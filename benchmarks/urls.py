@@ -1,5 +1,7 @@
 """The addresses that are measured."""
 
+from django.apps import apps
+from django.contrib import admin
 from django.urls import include, path
 
 from benchmarks.peers import bare
@@ -9,3 +11,5 @@ urlpatterns = [
     path("bare/notes", bare.CreateNote.as_view()),
     path("bare/notes/<int:pk>", bare.ReadNote.as_view()),
 ]
+if apps.is_installed("django.contrib.admin"):
+    urlpatterns.append(path("admin/", admin.site.urls))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks.steps import drains, enqueues, requests, waiting
+from benchmarks.steps import drains, enqueues, pages, requests, waiting
 
 Numbers = dict[str, float]
 
@@ -25,4 +25,5 @@ STEPS: dict[str, Callable[[int], Numbers]] = {
     "read": requests.read,
     "list": requests.listing,
     "refusals": requests.refusals,
+    "dashboard": pages.dashboard,
 }

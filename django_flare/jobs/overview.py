@@ -23,6 +23,7 @@ MOST_COUNTED = 10_000
 """How far jobs are counted."""
 MOST_QUEUES = 100
 MOST_WORKERS = 500
+_LEAST_COUNTED = 100
 _NEXT_DUE = 1_000
 _TYPES_SEEN = 5_000
 
@@ -35,9 +36,10 @@ class Capped:
     has_more: bool = False
 
     @classmethod
-    def of(cls, counted: int) -> Capped:
-        """Return the count that a query found which looked one further than `MOST_COUNTED`."""
-        return cls(min(counted, MOST_COUNTED), counted > MOST_COUNTED)
+    def of(cls, counted: int, most: int | None = None) -> Capped:
+        """Return the count that a query found which looked one further than `most` (`MOST_COUNTED`)."""
+        most = MOST_COUNTED if most is None else most
+        return cls(min(counted, most), counted > most)
 
     def __str__(self) -> str:
         return f"{self.number:,}{'+' if self.has_more else ''}"
@@ -154,10 +156,13 @@ def read_overview(using: str | None = None) -> Overview:
     )
 
 
-def read_queues(using: str | None = None) -> tuple[QueueView, ...]:
-    """Return up to 100 queues that are paused or have claimable, running or soon due jobs, by name."""
+def read_queues(using: str | None = None, budget: int | None = None) -> tuple[QueueView, ...]:
+    """Return up to 100 queues that are paused or have claimable, running or soon due jobs, by name.
+
+    With a `budget` not more than about so many claimable jobs are counted in all, and 100 of each queue.
+    """
     using = using or flare_settings().database
-    return _queues(_busy_queues(using), read_now(using), using)
+    return _queues(_busy_queues(using), read_now(using), using, budget)
 
 
 def read_queue_names(using: str | None = None) -> list[str]:
@@ -189,21 +194,26 @@ def _busy_queues(using: str) -> list[str]:
     return claimable_queues(using)[:MOST_QUEUES]
 
 
-def _queues(busy: Collection[str], now: datetime, using: str) -> tuple[QueueView, ...]:
+def _queues(
+    busy: Collection[str], now: datetime, using: str, budget: int | None = None
+) -> tuple[QueueView, ...]:
     paused = set(store.paused_queues(MOST_QUEUES, using))
     # Of a paused queue nothing is claimable now; what waits there is counted all the same.
     claimable = {*busy, *paused}
     running = Counter(store.running_queues(MOST_COUNTED, using))
     due = _first_due(store.next_due(_NEXT_DUE, using))
     names = sorted({*claimable, *running, *due})[:MOST_QUEUES]
-    waiting = {name: store.measure_queue(name, MOST_COUNTED + 1, using) for name in claimable}
+    most = MOST_COUNTED
+    if budget is not None and claimable:
+        most = min(most, max(budget // len(claimable), _LEAST_COUNTED))
+    waiting = {name: store.measure_queue(name, most + 1, using) for name in claimable}
     views = []
     for name in names:
         counted, since = waiting.get(name, (0, None))
         views.append(
             QueueView(
                 name=name,
-                claimable=Capped.of(counted),
+                claimable=Capped.of(counted, most),
                 oldest=None if since is None else max(0.0, (now - since).total_seconds()),
                 running=running[name],
                 next_due=max(0.0, (due[name] - now).total_seconds()) if name in due else None,

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django_flare.conf import flare_settings
-from django_flare.jobs.overview import MOST_COUNTED, Capped, read_states
+from django_flare.jobs.overview import Capped, read_states
 from django_flare.states import FINAL, JobState
-from django_flare.store import overview as store
+from django_flare.store import figures as store
 from django_flare.store.clock import read_now
 
 PERIODS: Mapping[str, timedelta] = {
@@ -23,10 +23,10 @@ PERIODS: Mapping[str, timedelta] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Tell of the jobs in each state now and of those that reached a final state between `since` and `until`.
+    """Tell of the jobs in each state now and of how often one reached a final state after `since`.
 
-    Each count stops at 10,000. Jobs that have been pruned are not counted, nor is a success that an
-    operator undid. Times are the database's.
+    Those in a state are counted up to 10,000. Those that ended are all counted, by the minute and over
+    periods of more than a day by the hour: what `since` cuts is left out. Times are the database's.
     """
 
     period: str
@@ -36,10 +36,8 @@ class Summary:
     ended: Mapping[JobState, Capped]
 
     @property
-    def per_minute(self) -> float | None:
-        """Jobs that ended per minute of the period; None when counting stopped before their number."""
-        if any(count.has_more for count in self.ended.values()):
-            return None
+    def per_minute(self) -> float:
+        """Jobs that ended per minute of the period."""
         minutes = (self.until - self.since).total_seconds() / 60
         return round(sum(count.number for count in self.ended.values()) / minutes, 3)
 
@@ -56,13 +54,12 @@ class Summary:
 
 
 def read_summary(period: str) -> Summary:
-    """Return the summary of the period that `PERIODS` names so; every count reads one index to its cap."""
+    """Return the summary of the period that `PERIODS` names so; it reads no job that has ended long ago."""
     using = flare_settings().database
     until = read_now(using)
     since = until - PERIODS[period]
-    ended = {
-        state: Capped.of(store.count_ended(state, since, MOST_COUNTED + 1, using)) for state in sorted(FINAL)
-    }
+    counted = store.count_ended(since, using)
+    ended = {state: Capped(counted.get(state, 0)) for state in sorted(FINAL)}
     return Summary(period=period, since=since, until=until, states=read_states(using), ended=ended)
 
 

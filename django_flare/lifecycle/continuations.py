@@ -11,7 +11,7 @@ from django_flare.failpoints import reach
 from django_flare.lifecycle import announce
 from django_flare.lifecycle.eligibility import Standing, stand
 from django_flare.states import BROKEN, Event, JobState, sources
-from django_flare.store import links
+from django_flare.store import links, rollups
 from django_flare.store.links import ParentFact, WaitingRow
 
 # A cancelled child may be about to wait again: the revival that has not committed yet holds its row,
@@ -116,6 +116,7 @@ def _write(children: Iterable[WaitingRow], standings: dict[int, Standing], using
             announce.claimable(using)
         elif standing.cancelled_by:
             links.cancel_waiting(ids, standing.cancelled_by, using)
+            rollups.write_unrun(ids, JobState.CANCELLED, using)
         else:
             links.set_open_parents(ids, standing.open_parents, using)
 

@@ -9,18 +9,20 @@ from uuid import UUID
 from django_flare.failpoints import reach
 from django_flare.lifecycle import announce
 from django_flare.lifecycle.continuations import revive_descendants, settle_children
+from django_flare.states import JobState
 from django_flare.store import control as store
+from django_flare.store import rollups
 from django_flare.store.transactions import in_transaction
 
 
 def cancel(public_id: UUID, using: str) -> bool | None:
     """Cancel a waiting job and its waiting descendants; False when its state forbids it, None if unknown."""
-    return in_transaction(partial(_end, public_id, store.cancel, using), using)
+    return in_transaction(partial(_end, public_id, store.cancel, JobState.CANCELLED, using), using)
 
 
 def discard(public_id: UUID, using: str) -> bool | None:
     """Send a failed job to the dead letter; False when its state forbids it, None if unknown."""
-    return in_transaction(partial(_end, public_id, store.discard, using), using)
+    return in_transaction(partial(_end, public_id, store.discard, JobState.DEAD_LETTER, using), using)
 
 
 def stop(public_id: UUID, using: str) -> bool | None:
@@ -36,13 +38,14 @@ def retry(public_id: UUID, using: str, *, revive: bool) -> bool | None:
     return in_transaction(partial(_retry, public_id, using, revive=revive), using)
 
 
-def _end(public_id: UUID, change: Callable[[int, str], bool], using: str) -> bool | None:
+def _end(public_id: UUID, change: Callable[[int, str], bool], state: JobState, using: str) -> bool | None:
     found = store.find(public_id, using)
     if found is None:
         return None
     reach("control.after_read")
     if not change(found.id, using):
         return False
+    rollups.write_unrun([found.id], state, using)
     settle_children([found.id], using)
     return True
 

@@ -15,10 +15,11 @@ from django_flare.failpoints import reach
 from django_flare.lifecycle import announce
 from django_flare.lifecycle.eligibility import Standing, stand
 from django_flare.states import JobState
-from django_flare.store import keys, links
+from django_flare.store import keys, links, rollups
 from django_flare.store.clock import read_now
 from django_flare.store.insert import NewRow, insert_jobs
 from django_flare.store.links import ParentRow
+from django_flare.store.rollups import Ended
 from django_flare.store.transactions import in_transaction, statement, transaction
 
 MAX_CHILDREN = 10_000
@@ -180,6 +181,8 @@ def _insert_in_place(creation: Creation, using: str) -> None:
         row.parent_count, row.depth = len(parents), 1 + max(parent.depth for parent in parents)
         _place(row, creation.when, parents, now)
         _insert_plain([row], using)
+        if row.state is JobState.CANCELLED:
+            rollups.write([Ended(row.queue, row.job_type, row.state)], using)
         links.insert_links(row.public_id, [parent.id for parent in parents], using)
     else:
         if creation.when is not None:

@@ -17,6 +17,7 @@ from django_flare.lifecycle.outcomes import Decision, Outcome, decide, succeeded
 from django_flare.states import FINAL, Event, JobState
 from django_flare.store import runs
 from django_flare.store.faults import is_passing
+from django_flare.store.rollups import Ended
 from django_flare.store.transactions import in_transaction, transaction
 
 logger = logging.getLogger("django_flare.lifecycle")
@@ -111,7 +112,8 @@ def _write(decisions: Sequence[Decision], using: str) -> None:
     records = [decision.attempt for decision in decisions if decision.attempt]
     if records:
         runs.write_attempts(records, using)
-    runs.write_runs([decision.write for decision in decisions], using)
+    ended = [decision.ended for decision in decisions if decision.ended]
+    runs.write_runs([decision.write for decision in decisions], ended, using)
 
 
 def _sort_missing(missing: Sequence[Outcome], applied: Applied, using: str) -> None:
@@ -123,8 +125,12 @@ def _sort_missing(missing: Sequence[Outcome], applied: Applied, using: str) -> N
         (applied.busy if still_ours else applied.refused).append(outcome)
 
 
-def record_with(work: Callable[[], Outcome], using: str) -> tuple[Outcome, JobState]:
+def record_with(
+    work: Callable[[], Outcome], queue: str, job_type: str, using: str
+) -> tuple[Outcome, JobState]:
     """Run `work` and record the outcome that it returns in one transaction (`atomic=True`).
+
+    It is counted for the job's `queue` and `job_type`.
 
     Returns the outcome and the job's new state. Raises what `work` raises, or LeaseLostError when
     the fence is outdated; what `work` wrote in this database is rolled back then.
@@ -132,7 +138,8 @@ def record_with(work: Callable[[], Outcome], using: str) -> tuple[Outcome, JobSt
     with transaction(using):
         outcome = work()
         # Only a success comes here, and that is decided without a look at the row.
-        if not runs.write_success(succeeded(outcome), using):
+        ended = Ended(queue, job_type, JobState.SUCCEEDED, outcome.waited, outcome.ran)
+        if not runs.write_success(succeeded(outcome), ended, using):
             raise LeaseLostError
         settle_children([outcome.id], using)
     return outcome, JobState.SUCCEEDED

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from django_flare.definitions import Backoff
 from django_flare.errors import FlareOptionError
 from django_flare.lifecycle.failures import Failure
-from django_flare.states import AttemptOutcome, Event, JobState
+from django_flare.states import ENDED, AttemptOutcome, Event, JobState
+from django_flare.store.rollups import Ended
 from django_flare.store.runs import AttemptRow, RunRow, RunWrite
 
 LOSSES_ALLOWED = 2
@@ -26,7 +27,8 @@ class Outcome:
 
     `event` is succeed, fail, exhaust (the handler's discard), lose, release, snooze or stopped (it left
     because it was asked to); `delay` is in seconds; `result` is JSON text; `failure` tells of an
-    exception, also of a timeout.
+    exception, also of a timeout. `ran` are the seconds from the handler's start to its end, by the worker's
+    clock, None for what no handler has run; `waited` those that the claim found.
     """
 
     id: int
@@ -38,14 +40,17 @@ class Outcome:
     result_error: str = ""
     failure: Failure | None = None
     timed_out: bool = False
+    waited: float | None = None
+    ran: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Hold what is written: the job's row, and the attempt's record if it did not succeed."""
+    """Hold what is written: the row, the attempt's record if it did not succeed, and what is counted."""
 
     write: RunWrite
     attempt: AttemptRow | None = None
+    ended: Ended | None = None
 
 
 def decide(run: RunRow, outcome: Outcome, draw: Callable[[], float] = random.random) -> Decision:
@@ -54,7 +59,10 @@ def decide(run: RunRow, outcome: Outcome, draw: Callable[[], float] = random.ran
     if run.stop_requested and write.state is not JobState.SUCCEEDED:
         write.state, write.delay, write.error_message = JobState.CANCELLED, None, STOPPED
     write.progress = outcome.progress if write.progress is None else write.progress
-    return Decision(write, _record(run, outcome))
+    ended = None
+    if write.state in ENDED:
+        ended = Ended(run.queue, run.job_type, write.state, outcome.waited, outcome.ran)
+    return Decision(write, _record(run, outcome), ended)
 
 
 def _write(run: RunRow, state: JobState, attempt: int | None = None) -> RunWrite:

@@ -6,6 +6,17 @@ from django_flare.models.continuation import Continuation
 from django_flare.models.job import Job
 from django_flare.models.queue import Queue
 from django_flare.models.reply import Reply
+from django_flare.models.rollup import Dashboard, Rollup
 from django_flare.models.worker import Worker
 
-__all__ = ["ApiKey", "Attempt", "Continuation", "Job", "Queue", "Reply", "Worker"]
+__all__ = [
+    "ApiKey",
+    "Attempt",
+    "Continuation",
+    "Dashboard",
+    "Job",
+    "Queue",
+    "Reply",
+    "Rollup",
+    "Worker",
+]

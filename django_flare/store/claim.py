@@ -17,7 +17,7 @@ from django.db.models.functions import Cast
 from django_flare.models import Job, Queue
 from django_flare.models.indexes import Unset
 from django_flare.states import JobState
-from django_flare.store.clock import now_sql
+from django_flare.store.clock import SecondsSince, now_sql
 from django_flare.store.compiled import Compiled
 from django_flare.store.queues import paused
 from django_flare.store.rows import by_index, by_key, jobs, locked, workers
@@ -29,7 +29,8 @@ class ClaimedRow(NamedTuple):
     """Hold what a worker needs of a row to run it, with the attempt counted and the fence raised.
 
     `payload` and `tags` are JSON text, `created_at` is a time's text: what a row holds is parsed where
-    one job alone can fail (F58), and only if its handler asks for it.
+    one job alone can fail (F58), and only if its handler asks for it. `waited` are the seconds since
+    `run_at` by the database's clock.
     """
 
     id: int
@@ -45,6 +46,7 @@ class ClaimedRow(NamedTuple):
     tags: str
     created_at: str
     parent_count: int
+    waited: float
 
 
 _TEXTS = {"payload", "tags"}
@@ -57,6 +59,8 @@ def _column(name: str) -> Any:
         return ExpressionWrapper(F(name), output_field=TextField())
     if name in _TIMES:
         return Cast(name, TextField())
+    if name == "waited":
+        return SecondsSince("run_at")
     return F(name) + 1 if name in _COUNTED else name
 
 
@@ -74,7 +78,9 @@ def lock_claimable(queue: str, limit: int, worker_id: str, using: str) -> list[C
     None for a worker that is not registered: its row may have been removed as vanished. None of a
     paused queue.
     """
-    rows = _probe(limit, using).rows(using, values={_QUEUE: queue, _WORKER: worker_id})
+    rows = _probe(limit, using, now_sql(connections[using])).rows(
+        using, values={_QUEUE: queue, _WORKER: worker_id}
+    )
     return [ClaimedRow._make(row) for row in rows]
 
 
@@ -86,9 +92,10 @@ def lock_claimable_of(
     One probe for each type, so that no backlog of other types is read.
     """
     rows: list[Any] = []
+    now = now_sql(connections[using])
     for job_type in job_types:
         values = {_QUEUE: queue, _WORKER: worker_id, _TYPE: job_type}
-        rows += _probe_of_type(limit, using).rows(using, values=values)
+        rows += _probe_of_type(limit, using, now).rows(using, values=values)
     rows.sort(key=itemgetter(*range(_WIDTH, _WIDTH + len(_CLAIM_ORDER))))
     return [ClaimedRow._make(row[:_WIDTH]) for row in rows[:limit]]
 
@@ -99,13 +106,14 @@ _WIDTH = len(ClaimedRow._fields)
 
 
 @lru_cache(maxsize=1024)
-def _probe(limit: int, using: str) -> Compiled:
+def _probe(limit: int, using: str, now: str) -> Compiled:
+    """Return the query; `now` is the clock in it, which tests replace."""
     rows = _of_queue(using).order_by(*_CLAIM_ORDER)
     return Compiled(_first(rows, "flare_job_claimable", limit).values_list(*_COLUMNS))
 
 
 @lru_cache(maxsize=1024)
-def _probe_of_type(limit: int, using: str) -> Compiled:
+def _probe_of_type(limit: int, using: str, now: str) -> Compiled:
     rows, order = _of_queue(using).filter(job_type=_TYPE), list(_CLAIM_ORDER)
     if connections[using].vendor == "postgresql":
         # A range of one value, and in the order: only the index by type answers that without sorting.
@@ -137,7 +145,7 @@ def claim_at_once(
     if connection.vendor != "postgresql":
         return None
     now, table = now_sql(connection), by_key(Job, connection)
-    probe = _probe(limit, using)
+    probe = _probe(limit, using, now)
     # A bare scan of `found` keeps its order.
     statement = f"""
         WITH found ({", ".join(ClaimedRow._fields)}) AS MATERIALIZED ({probe.sql}),

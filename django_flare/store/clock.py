@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DateTimeField, Func
+from django.db.models import DateTimeField, FloatField, Func
 
 
 def _sqlite_time(moment: str) -> str:
@@ -30,6 +30,18 @@ _AFTER_MICROSECONDS = {
     "mysql": "TIMESTAMPADD(MICROSECOND, {delay}, {now})",
 }
 
+_TO_THE_MINUTE = {
+    "postgresql": "DATE_TRUNC('minute', {now})",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:00', {now})",
+    "mysql": "DATE_FORMAT({now}, '%%Y-%%m-%%d %%H:%%i:00')",
+}
+
+_SECONDS = {
+    "postgresql": "DATE_PART('epoch', {now} - {earlier})",
+    "sqlite": "((JULIANDAY({now}) - JULIANDAY({earlier})) * 86400.0)",
+    "mysql": "(TIMESTAMPDIFF(MICROSECOND, {earlier}, {now}) / 1e6)",
+}
+
 _replacement: str | None = None
 
 
@@ -49,6 +61,11 @@ def after_sql(connection: BaseDatabaseWrapper, delay: str) -> str:
     return _AFTER_MICROSECONDS[connection.vendor].format(now=now_sql(connection), delay=delay)
 
 
+def minute_sql(connection: BaseDatabaseWrapper) -> str:
+    """Return the SQL of the beginning of the minute in which the statement's time lies."""
+    return _TO_THE_MINUTE[connection.vendor].format(now=now_sql(connection))
+
+
 class DatabaseNow(Func):
     """Stand for the statement's time in ORM expressions."""
 
@@ -56,6 +73,17 @@ class DatabaseNow(Func):
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         return now_sql(connection), []
+
+
+class SecondsSince(Func):
+    """Stand for the seconds, a fraction included, from a column that is a time to the statement's time."""
+
+    arity = 1
+    output_field = FloatField()
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        earlier, parameters = compiler.compile(self.get_source_expressions()[0])
+        return _SECONDS[connection.vendor].format(earlier=earlier, now=now_sql(connection)), [*parameters]
 
 
 def read_now(using: str) -> datetime:

@@ -7,10 +7,12 @@ is that of its index: it keeps every planner from scanning the table instead.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connections
 from django.db.models import Count, Min, QuerySet
+from django.db.models.functions import Substr
 
 from django_flare.models import Job, Worker
 from django_flare.states import FINAL, Event, JobState, sources
@@ -28,11 +30,6 @@ def count_state(state: JobState, most: int, using: str) -> int:
     return _of_state(state, using)[:most].count()
 
 
-def count_ended(state: JobState, since: datetime, most: int, using: str) -> int:
-    """Count the jobs that have been in the final `state` since no earlier than `since`, up to `most`."""
-    return _of_state(state, using).filter(completed_at__gte=since)[:most].count()
-
-
 def _of_state(state: JobState, using: str) -> QuerySet[Job, Any]:
     if state is JobState.PENDING:
         rows = by_index(claimable(using), "flare_job_claimable").order_by("queue", *_CLAIM_ORDER)
@@ -43,6 +40,27 @@ def _of_state(state: JobState, using: str) -> QuerySet[Job, Any]:
     else:
         rows = _waiting(state, using)
     return rows.values_list("pk")
+
+
+class EndedRow(NamedTuple):
+    """Hold what a list of jobs that ended shows of one; of the message only its beginning."""
+
+    public_id: UUID
+    job_type: str
+    queue: str
+    completed_at: datetime
+    message: str
+
+
+def newest_ended(state: JobState, most: int, using: str) -> list[EndedRow]:
+    """Return up to `most` jobs in the final `state`, the newest first."""
+    rows = _of_state(state, using).order_by("-completed_at")
+    message = Substr("error_message", 1, _MESSAGE_SHOWN)
+    found = rows.values_list("public_id", "job_type", "queue", "completed_at", message)
+    return [EndedRow._make(row) for row in found[:most]]
+
+
+_MESSAGE_SHOWN = 200
 
 
 def _waiting(state: str, using: str) -> QuerySet[Job]:

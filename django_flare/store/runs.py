@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
@@ -18,6 +18,7 @@ from django_flare.states import ENDED, AttemptOutcome, JobState
 from django_flare.store.clock import DatabaseNow, after_sql, now_sql
 from django_flare.store.compiled import ID_LIST, IDS, Compiled, with_ids
 from django_flare.store.documents import INTEGER, REAL, TEXT, update_joined
+from django_flare.store.rollups import Ended, counting
 from django_flare.store.rows import attempts, by_index, by_key, jobs, locked
 
 ATTEMPTS_KEPT = 20
@@ -33,6 +34,8 @@ class RunRow(NamedTuple):
     losses: int
     stop_requested: bool
     backoff: str | None
+    queue: str
+    job_type: str
 
 
 class RunWrite(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -107,21 +110,35 @@ def look_at_runs(ids: Collection[int], using: str) -> dict[int, tuple[str, int]]
     return {key: (state, fence) for key, state, fence in rows}
 
 
-def write_runs(writes: Sequence[RunWrite], using: str) -> int:
+def write_runs(writes: Sequence[RunWrite], ended: Iterable[Ended], using: str) -> int:
     """Write all outcomes in one statement, each only while its fence still holds; return how many did.
 
-    Raw: the values differ by row, and the ORM has no join of an UPDATE to a list.
+    What `ended` by them is counted with them, whatever the fences: should one not hold, the caller is to
+    roll back. Raw: the values differ by row, and the ORM has no join of an UPDATE to a list.
     """
+    now = now_sql(connections[using])
+    statement = with_ids(_update_of_runs(using, now), [write.id for write in writes])
+    return _write(statement, [msgspec.json.encode(writes).decode()], ended, using)
+
+
+def _write(statement: str, parameters: list[Any], ended: Iterable[Ended], using: str) -> int:
+    """Change the rows and count what has ended; return how many rows were changed."""
     connection = connections[using]
-    document = msgspec.json.encode(writes).decode()
-    ids = [write.id for write in writes]
+    count = counting(ended, using)
     with connection.cursor() as cursor:
-        cursor.execute(with_ids(_update_of_runs(using, now_sql(connection)), ids), [document])
-        return int(cursor.rowcount)
+        if count and connection.vendor == "postgresql":
+            # Along with it: a round trip less, of five that a job of `atomic=True` takes.
+            statement = f"WITH counted AS ({count.sql}) {statement}"
+            parameters, count = [*count.parameters, *parameters], None
+        cursor.execute(statement, parameters)
+        written = int(cursor.rowcount)
+        if count:
+            cursor.execute(*count)
+        return written
 
 
-def write_success(write: RunWrite, using: str) -> bool:
-    """Write the success of one run while its fence still holds; tell whether it did.
+def write_success(write: RunWrite, ended: Ended, using: str) -> bool:
+    """Write the success of one run while its fence still holds, and count it; tell whether it did.
 
     Raw: the statement of `write_runs` takes twice as long for a single row, and most of that is
     planned anew for each job that is `atomic`.
@@ -134,9 +151,8 @@ def write_success(write: RunWrite, using: str) -> bool:
         WHERE id = %s AND fence = %s AND state = %s
         """  # noqa: S608 - names are ours
     said = [write.state.value, write.progress, write.result, write.result_error, write.error_message]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*said, write.id, write.fence, JobState.PROCESSING.value])
-        return bool(cursor.rowcount)
+    which = [write.id, write.fence, JobState.PROCESSING.value]
+    return bool(_write(statement, [*said, *which], [ended], using))
 
 
 @cache

@@ -70,7 +70,9 @@ class Run:
     def outcome_of(self, event: Event, **details: Any) -> Outcome:
         """Return the outcome of this run under its fence."""
         row = self.row
-        return Outcome(id=row.id, fence=row.fence, event=event, progress=self.progress.value, **details)
+        ran = None if self.started_at is None else time.monotonic() - self.started_at
+        facts = {"progress": self.progress.value, "waited": row.waited, "ran": ran, **details}
+        return Outcome(id=row.id, fence=row.fence, event=event, **facts)
 
     @property
     def must_end(self) -> tuple[float, EndReason] | None:
@@ -148,7 +150,7 @@ _UNSTARTED = {
 def unstarted(run: Run) -> Outcome | None:
     """Return the outcome of a run that was told to end before its handler began, or None."""
     event = _UNSTARTED.get(run.end_reason) if run.end_reason else None
-    return None if event is None else run.outcome_of(event)
+    return None if event is None else run.outcome_of(event, ran=None)
 
 
 _HEEDED = {EndReason.STOP: Event.STOPPED, EndReason.SHUTDOWN: Event.RELEASE}

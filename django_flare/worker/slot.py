@@ -136,7 +136,10 @@ class Slot(threading.Thread):
             check_idle_connections(time.monotonic() - self._idle_since)
             _send_started(run)
             if run.definition.atomic:
-                outcome, run.recorded = record_with(lambda: self._call(run), self._using)
+                row = run.row
+                outcome, run.recorded = record_with(
+                    lambda: self._call(run), row.queue, row.job_type, self._using
+                )
                 return outcome
             return self._call(run)
         except BaseException as error:

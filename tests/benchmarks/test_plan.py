@@ -9,7 +9,9 @@ from benchmarks.figures import Figures
 from benchmarks.plan import Key
 from benchmarks.queues import QUEUES
 
-COUNTS = plan.counts(Namespace(jobs=20_000, singles=2000, many=50_000, latencies=300, idle=20, requests=3000))
+COUNTS = plan.counts(
+    Namespace(jobs=20_000, singles=2000, many=50_000, latencies=300, idle=20, requests=3000, rows=5000)
+)
 DATABASES = ("PostgreSQL", "SQLite", "MariaDB", "Redis")
 
 

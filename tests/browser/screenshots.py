@@ -1,12 +1,16 @@
 """Pictures of the admin for the documentation: `make screenshots` writes them to docs/images."""
 
+import math
 from datetime import timedelta
 
 import pytest
 
-from django_flare import jobs
+from django_flare import JobState, jobs
+from django_flare.models.rollup import Level
+from django_flare.store import rollups, rows
+from django_flare.store.clock import DatabaseNow
 from tests.docs.pages import ROOT
-from tests.support import Driver, force
+from tests.support import USING, Driver, force
 
 FOLDER = ROOT / "docs" / "images"
 LIST = "/admin/django_flare/job/"
@@ -79,3 +83,34 @@ def test_pictures(log_in, story, scheme):
     page.goto(f"{LIST}{story}/change/")
     page.locator("summary").first.click()
     page.screenshot(path=FOLDER / f"job-{scheme}.png", full_page=True)
+
+
+SHARES = {"shop.ProcessOrder": ("orders", 5, 0.8), "shop.SendOrderConfirmation": ("mail", 4, 0.2)}
+
+
+def past_day():
+    """Count what the shop would have counted over a day with a bad half hour."""
+    rollups.rollups(USING).delete()
+    for place in range(96):
+        volume = 3 + 2 * math.cos(math.tau * place / 96)
+        ended = []
+        for job_type, (queue, share, seconds) in SHARES.items():
+            for number in range(round(volume * share)):
+                ran, waited = seconds * (1 + number % 4), 0.02 * (1 + number % 7)
+                ended.append(rollups.Ended(queue, job_type, JobState.SUCCEEDED, waited, ran))
+        failures = 9 if place in (30, 31) else place % 5 == 0
+        ended += [rollups.Ended("orders", "shop.ProcessOrder", JobState.FAILED, 0.1, 10.0)] * failures
+        rollups.write(ended, USING)
+        written = rollups.rollups(USING).filter(level=Level.WRITTEN)
+        written.update(level=Level.QUARTER, start=DatabaseNow() - timedelta(minutes=15 * place))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures_of_the_dashboard(log_in, story, scheme):
+    past_day()
+    rows.workers(USING).update(running=7, hostname="web1", pid=4711, version="0.1.0")
+    jobs.pause_queue("reports")
+    page = log_in(scheme)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto("/admin/django_flare/dashboard/?period=24h")
+    page.screenshot(path=FOLDER / f"dashboard-{scheme}.png", full_page=True)

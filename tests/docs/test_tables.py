@@ -35,8 +35,11 @@ from django_flare.client.retrying import LONGEST_ORDER, MOST_REPEATS, PASSING
 from django_flare.conf import KEYS, build_settings
 from django_flare.definitions import Backoff, JobOptions, validate_options
 from django_flare.definitions.decorator import MAX_NAME_LENGTH
+from django_flare.lifecycle import rollups
+from django_flare.models import Rollup
 from django_flare.models.api_key import Scope
-from django_flare.states import FINAL, TRANSITIONS, AttemptOutcome, JobState
+from django_flare.models.rollup import BOUNDS, RAN, WAITED, Level
+from django_flare.states import ENDED, FINAL, TRANSITIONS, AttemptOutcome, JobState
 from django_flare.status import JobPage, Reason
 from django_flare.worker.options import (
     LOG_FORMATS,
@@ -395,3 +398,31 @@ def own_verbs():
 def names(parameters):
     listed = [each.strip().split("=")[0].lstrip("*") for each in parameters.split(", ")]
     return [name for name in listed if name]
+
+
+class TestRollups:
+    TEXT = (ROOT / "docs/reference/rollups.rst").read_text()
+
+    def test_the_outcomes(self):
+        written = {outcome for outcome, *_ in table("reference/rollups", "What is counted")}
+        assert written == {state.value for state in ENDED}
+
+    def test_the_columns(self):
+        written = {name for name, _ in table("reference/rollups", "Columns")}
+        columns = {field.name for field in Rollup._meta.concrete_fields} - {"id", *RAN, *WAITED}
+        assert written == columns | {f"{names[0]} … {names[-1]}" for names in (RAN, WAITED)}
+
+    def test_the_classes(self):
+        shown = [f"{1000 * bound:,.0f} ms" if bound < 1 else f"{bound:,.0f} s" for bound in BOUNDS]
+        assert f"less than {', '.join(shown)}, and longer" in self.TEXT
+
+    def test_the_levels(self):
+        shown = dict(table("reference/rollups", "Columns"))["level"]
+        assert shown == "0 part of a minute as it was written, 1 a minute, 2 a quarter of an hour, 3 an hour"
+        assert [level.value for level in Level] == [0, 1, 2, 3]
+
+    def test_how_long_they_stay(self):
+        told = " ".join(self.TEXT.split())
+        assert f"Minutes stay for {rollups.MINUTES_KEPT.total_seconds() / 3600:.0f} hours" in told
+        assert f"those stay for {rollups.QUARTERS_KEPT.total_seconds() / 3600:.0f} hours" in told
+        assert f"deleted after {rollups.HOURS_KEPT.days} days" in told

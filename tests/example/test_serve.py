@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.docs.pages import ROOT
+from tests.system.support import eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.whole_run_on("sqlite")]
 
@@ -50,9 +51,11 @@ def test_it_serves_the_admin_until_it_is_told_to_stop(tmp_path, number):
         client.request("GET", "/admin/login/")
         assert client.getresponse().status == 200
         client.close()
+        log = folder / "flare_worker.log"
+        eventually(lambda: "slots, queues:" in log.read_text())
         process.send_signal(number)
         output, _ = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0, output
-    assert "has ended" in (folder / "flare_worker.log").read_text()
+    assert "has ended" in log.read_text()

@@ -32,6 +32,8 @@ def run(**facts):
         "losses": 0,
         "stop_requested": False,
         "backoff": None,
+        "queue": "q",
+        "job_type": "t",
     }
     return RunRow(**{**usual, **facts})
 

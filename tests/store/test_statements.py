@@ -13,7 +13,7 @@ from django_flare import JobState, jobs
 from django_flare.lifecycle import finish, housekeeping, recovery
 from django_flare.lifecycle.failures import describe
 from django_flare.lifecycle.outcomes import Outcome
-from django_flare.models import Job
+from django_flare.models import Job, Rollup
 from django_flare.states import Event
 from django_flare.store import wakeup
 from django_flare.store.transactions import WRITE_NOTHING
@@ -145,7 +145,18 @@ def test_finishing_costs_the_same_for_one_job_and_for_many(event):
         ]
         statements = counted(lambda outcomes=outcomes: finish.apply(outcomes, USING))
         costs.append(len(without_frames(statements)))
-    assert costs[0] == costs[1] == costs[2] <= 4
+    # Lock, attempts, outcomes, counts, children.
+    assert costs[0] == costs[1] == costs[2] <= 5
+
+
+def test_counting_is_one_statement_however_many_queues_there_are():
+    driver = Driver()
+    for number in range(60):
+        driver.start(make_job(queue=f"counted{number}"))
+    outcomes = [Outcome(id=run.id, fence=run.fence, event=Event.SUCCEED) for run in driver.runs.values()]
+    statements = counted(lambda: finish.apply(outcomes, USING))
+    assert sum("django_flare_rollup" in statement for statement in statements) == 1
+    assert Rollup.objects.count() == 60
 
 
 def test_finishing_parents_costs_the_same_for_one_child_and_for_many():

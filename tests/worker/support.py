@@ -91,6 +91,7 @@ def make_run(handler=idle, **columns):
             "tags": '{"team": "blue"}',
             "created_at": "2026-01-01 00:00:00",
             "parent_count": 0,
+            "waited": 0.0,
             **columns,
         }
     )

@@ -211,8 +211,8 @@ SCHEMAS: dict[str, Schema] = {
             "since": TIME,
             "until": TIME,
             "states": described(_counts(list(JobState)), "Jobs in each state now."),
-            "ended": described(_counts(sorted(FINAL)), "Jobs that ended within the period."),
-            "ended_per_minute": described(MAYBE_NUMBER, "None when counting stopped."),
+            "ended": described(_counts(sorted(FINAL)), "How often one ended within the period, all counted."),
+            "ended_per_minute": NUMBER,
         }
     ),
     "Health": closed({"status": {"const": "ok"}}),

@@ -1,0 +1,120 @@
+"""Somebody on call looks at the dashboard and at the pages beside it, and does something about it."""
+
+import re
+from datetime import timedelta
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from playwright.sync_api import expect
+
+from django_flare import jobs
+from django_flare.models import ApiKey, Queue
+from django_flare.models.rollup import Level
+from django_flare.states import JobState
+from django_flare.store import rollups
+from django_flare.store.clock import DatabaseNow
+from tests.browser.axe import violations
+from tests.support import USING, Driver, state
+from tests.testapp.jobs import once, plain
+
+ADMIN = "/admin/django_flare/"
+DASHBOARD = f"{ADMIN}dashboard/"
+
+
+def fill():
+    """Let something have happened in the last half hour, and something wait, run and be dead."""
+    driver = Driver("wrk_web1_4711_c0ffee")
+    for minute in range(30):
+        good = [rollups.Ended("orders", "shop.ProcessOrder", JobState.SUCCEEDED, 0.1, 0.4)] * (
+            20 + minute % 7
+        )
+        bad = [rollups.Ended("mail", "shop.SendMail", JobState.FAILED, 0.1, 4.0)] * (minute % 3)
+        rollups.write(good + bad, USING)
+        written = rollups.rollups(USING).filter(level=Level.WRITTEN)
+        written.update(level=Level.MINUTE, start=DatabaseNow() - timedelta(minutes=minute))
+    jobs.enqueue_many(plain, [{}] * 30, queue="orders")
+    jobs.pause_queue("reports")
+    dead(driver, "mail")
+    driver.claim("orders", limit=4)
+
+
+def dead(driver, queue):
+    job_id = jobs.enqueue(once, queue=queue)
+    driver.fail(job_id, ConnectionError("payments.example.com did not answer"))
+    return job_id
+
+
+def test_a_queue_is_paused_and_resumed(page):
+    jobs.enqueue(plain, queue="mail")
+    page.goto(DASHBOARD)
+    page.get_by_role("button", name="Pause mail").click()
+    page.get_by_text("The queue mail is paused.").wait_for()
+    assert Queue.objects.get().is_paused
+    page.get_by_role("link", name="Queues", exact=True).first.click()
+    page.locator(".flare-badge", has_text="Paused").wait_for()
+    page.get_by_role("button", name="Resume mail").click()
+    page.get_by_text("The queue mail is resumed.").wait_for()
+    assert not Queue.objects.get().is_paused
+
+
+def test_a_key_is_made_and_revoked(page, live_server):
+    def ask(key):
+        try:
+            request = Request(f"{live_server.url}/flare/v1/jobs", headers={"Authorization": f"Bearer {key}"})
+            with urlopen(request) as answer:
+                return answer.status
+        except HTTPError as error:
+            return error.code
+
+    page.goto(f"{ADMIN}apikey/add/")
+    page.get_by_label("Name").fill("shop")
+    page.get_by_label("Scope").select_option("read")
+    page.get_by_role("button", name="Save", exact=True).click()
+    key = page.get_by_label("Key", exact=True).input_value()
+    assert re.fullmatch("flare_[0-9a-f]{16}_[0-9a-f]{64}", key)
+    assert violations(page, "#content") == []
+    assert ask(key) == 200
+    page.get_by_role("link", name="I have it").click()
+    page.locator("#result_list").get_by_role("link", name="shop", exact=True).click()
+    page.get_by_role("link", name="Revoke").click()
+    page.get_by_role("button", name="Revoke").click()
+    page.get_by_text("The key shop is revoked.").wait_for()
+    assert key.split("_")[2] not in page.content()
+    assert ask(key) == 401
+    assert ApiKey.objects.get().revoked_at
+
+
+def test_the_dashboard_follows_by_itself_and_a_dead_letter_is_retried(page):
+    driver = Driver()
+    rollups.write([rollups.Ended("mail", "shop.SendMail", JobState.SUCCEEDED, 0.1, 0.1)], USING)
+    page.goto(DASHBOARD)
+    page.locator("#flare-table-ended summary").click()
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+    # Nothing has happened since it was asked for the first time.
+    with page.expect_response(lambda answer: "content/" in answer.url and answer.status == 304):
+        pass
+    job_id = dead(driver, "mail")
+    page.get_by_text("payments.example.com did not answer").wait_for()
+    expect(page.locator("#flare-table-ended table")).to_be_visible()
+
+    page.get_by_role("button", name="Pause refreshing").click()
+    dead(driver, "other")
+    page.get_by_role("button", name="Refresh again").click()
+    expect(page.get_by_role("button", name="Retry")).to_have_count(2)
+    page.get_by_role("button", name=job_id).click()
+    page.get_by_text("will run again.").wait_for()
+    expect(page.get_by_role("button", name="Retry")).to_have_count(1)
+    assert state(job_id) == JobState.PENDING
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(log_in, scheme):
+    fill()
+    page = log_in(scheme)
+    page.goto(f"{DASHBOARD}?period=24h")
+    page.locator("#flare-table-ended summary").click()
+    assert violations(page, "#content") == []
+    for part in ("queue/", "worker/"):
+        page.goto(ADMIN + part)
+        assert violations(page, "#content .module, #content #result_list") == []
