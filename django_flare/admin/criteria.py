@@ -122,10 +122,9 @@ def _in_state(rows: QuerySet[Job], state: JobState) -> QuerySet[Job]:
     if state is JobState.PENDING:
         # Jobs are not gated yet, and so the claim's index serves.
         return rows.filter(Unset("gated"), state=state)
-    for several in (FINAL, sources(Event.DUE)):
-        if state in several:
-            rows = rows.filter(Among(several))
-    return rows.filter(state=state)
+    of_index = next((states for states in (FINAL, sources(Event.DUE)) if state in states), ())
+    found = rows.filter(state=state)
+    return found.filter(Among(of_index)) if of_index else found
 
 
 def _searched(rows: QuerySet[Job], term: str) -> QuerySet[Job]:
