@@ -15,7 +15,7 @@ from rest_framework.settings import DEFAULTS, IMPORT_STRINGS, APISettings
 from rest_framework.viewsets import ViewSet
 
 from django_flare.api.authentication import KeyAuthentication, NobodyElse, SignedInAuthentication, caller_of
-from django_flare.api.errors import describe, report
+from django_flare.api.errors import describe, note, report
 from django_flare.api.permissions import MayAct, Need
 from django_flare.api.rendering import JsonOnly, JsonRenderer
 from django_flare.api.request_ids import HEADER, request_id_of
@@ -97,7 +97,11 @@ class FlareView(ViewSet):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Answer with the envelope, whatever was raised."""
-        problem = describe(exc) or report(exc, self.request._request, self.request_id)
+        problem = describe(exc)
+        if problem is None:
+            problem = report(exc, self.request._request, self.request_id)
+        else:
+            note(exc, problem, self.request_id)
         headers = dict(problem.headers)
         if problem.status == 405:
             headers["Allow"] = ", ".join(self.allowed_methods)
