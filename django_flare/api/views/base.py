@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any, ClassVar
 
 from django.db import connections
@@ -24,7 +25,6 @@ from django_flare.api.throttling import Allowance, count
 # One key has to be given, or the object would read the project's.
 _OWN: Any = {"URL_FORMAT_OVERRIDE": None}
 _OWN_SETTINGS = APISettings(_OWN, DEFAULTS, IMPORT_STRINGS)
-_OWN_PARTS = frozenset({"job_id", "name"})
 _ALWAYS = {
     "Cache-Control": "no-store",
     "Vary": "Authorization, Cookie",
@@ -59,19 +59,20 @@ class FlareView(ViewSet):
     format_kwarg = None
 
     needs: ClassVar[Mapping[str, Need]] = {}
+    parts: frozenset[str] = frozenset()
     allowance: Allowance | None = None
     request_id = ""
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
         """Return the view, outside ATOMIC_REQUESTS: each verb is a transaction, and errors are answers."""
-        view: Any = super().as_view(actions, **initkwargs)
+        view: Any = super().as_view(actions, parts=_parts(cls, actions), **initkwargs)
         view._non_atomic_requests = set(connections)
         return view
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Leave out what a project's own prefix captures of the address."""
-        own = {name: value for name, value in kwargs.items() if name in _OWN_PARTS}
+        own = {name: value for name, value in kwargs.items() if name in self.parts}
         return super().dispatch(request, **own)
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
@@ -122,3 +123,9 @@ class FlareView(ViewSet):
             final.headers[name] = value
         final.headers[HEADER] = self.request_id
         return final
+
+
+def _parts(view: type[FlareView], actions: Mapping[str, str]) -> frozenset[str]:
+    """Return the parts of the address that the actions take."""
+    taken = [signature(getattr(view, action)).parameters for action in actions.values()]
+    return frozenset().union(*taken) - {"self", "request"}
