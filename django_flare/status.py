@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -57,10 +57,10 @@ class JobStatus:
             "error_message": self.error_message,
             "result": self.result,
             "result_error": self.result_error,
-            "created_at": _instant(self.created_at),
-            "run_at": _instant(self.run_at),
-            "started_at": _instant(self.started_at),
-            "completed_at": _instant(self.completed_at),
+            "created_at": instant(self.created_at),
+            "run_at": instant(self.run_at),
+            "started_at": instant(self.started_at),
+            "completed_at": instant(self.completed_at),
             "parent_job_ids": list(self.parent_job_ids),
             "cancelled_by": self.cancelled_by,
             "worker_id": self.worker_id,
@@ -106,7 +106,7 @@ class Explanation:
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON types only, times in RFC 3339 with `Z`."""
         details = {
-            name: _instant(value) if isinstance(value, datetime) else value
+            name: instant(value) if isinstance(value, datetime) else value
             for name, value in self.details.items()
         }
         return {"code": self.code.value, "message": self.message, "details": details}
@@ -117,5 +117,6 @@ def _plain_seconds(duration: timedelta) -> int | float:
     return int(seconds) if seconds.is_integer() else seconds
 
 
-def _instant(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+def instant(moment: datetime | None) -> str | None:
+    """Return a time as it goes over the wire: RFC 3339 with `Z`."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

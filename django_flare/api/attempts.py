@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django_flare.arguments import job_id_of, no_job
 from django_flare.models import Attempt, Job
+from django_flare.status import instant
 
 MOST_ATTEMPTS = 20
 
@@ -33,8 +33,3 @@ def _as_dict(row: Attempt, with_tracebacks: bool) -> dict[str, Any]:
         "error_message": row.error_message or None,
         "traceback": (row.traceback or None) if with_tracebacks else None,
     }
-
-
-def instant(moment: datetime | None) -> str | None:
-    """Return a time in RFC 3339 with `Z`."""
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -68,6 +68,16 @@ def describe(error: Exception) -> Problem | None:
     return None
 
 
+def note(error: Exception, problem: Problem, request_id: str) -> None:
+    """Log that a request was refused, so that it is found by its id; what it held is in no log."""
+    logger.log(
+        logging.WARNING if problem.status >= 500 else logging.INFO,
+        "Request %s was answered %d %s (%s)",
+        *(request_id, problem.status, problem.code, type(error).__name__),
+        extra={"request_id": request_id},
+    )
+
+
 def report(error: Exception, request: HttpRequest, request_id: str) -> Problem:
     """Log an error that nobody expected and tell the project of it; return the problem without its text."""
     logger.error("Request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
@@ -106,7 +116,6 @@ def _renamed_message(error: FlareError, details: Details | None) -> str:
 
 
 def _unavailable(error: Exception) -> Problem:
-    logger.warning("The database did not serve a request: %s", type(error).__name__)
     seconds = _RETRY_AFTER[classify(error)]
     return Problem(
         "unavailable", "the database does not answer; try again", headers={"Retry-After": str(seconds)}

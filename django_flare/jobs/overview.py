@@ -16,6 +16,7 @@ from django_flare.definitions import registry
 from django_flare.lifecycle.claim import claimable_queues
 from django_flare.models import Worker
 from django_flare.states import JobState
+from django_flare.status import instant
 from django_flare.store import overview as store
 from django_flare.store.clock import read_now
 
@@ -95,7 +96,7 @@ class WorkerView:
     is_stale: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON types."""
+        """Return it as JSON types, times in RFC 3339 with `Z`."""
         return {
             "id": self.worker_id,
             "hostname": self.hostname,
@@ -104,7 +105,7 @@ class WorkerView:
             "slots": self.slots,
             "running": self.running,
             "queues": list(self.queues),
-            "started_at": self.started_at.isoformat(),
+            "started_at": instant(self.started_at),
             "beat_age_seconds": self.beat_age,
             "stale": self.is_stale,
         }
@@ -127,10 +128,10 @@ class Overview:
     longest_transaction: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON types."""
+        """Return it as JSON types, times in RFC 3339 with `Z`."""
         return {
             "database": self.database,
-            "at": self.at.isoformat(),
+            "at": instant(self.at),
             "queues": [queue.as_dict() for queue in self.queues],
             "workers": [worker.as_dict() for worker in self.workers],
             "states": {str(state): count.as_dict() for state, count in self.states.items()},

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django_flare.conf import flare_settings
 from django_flare.jobs.overview import Capped, read_states
 from django_flare.states import FINAL, JobState
+from django_flare.status import instant
 from django_flare.store import figures as store
 from django_flare.store.clock import read_now
 
@@ -45,8 +46,8 @@ class Summary:
         """Return it as JSON types, times in RFC 3339 with `Z`."""
         return {
             "period": self.period,
-            "since": _instant(self.since),
-            "until": _instant(self.until),
+            "since": instant(self.since),
+            "until": instant(self.until),
             "states": {state.value: count.as_dict() for state, count in self.states.items()},
             "ended": {state.value: count.as_dict() for state, count in self.ended.items()},
             "ended_per_minute": self.per_minute,
@@ -61,7 +62,3 @@ def read_summary(period: str) -> Summary:
     counted = store.count_ended(since, using)
     ended = {state: Capped(counted.get(state, 0)) for state in sorted(FINAL)}
     return Summary(period=period, since=since, until=until, states=read_states(using), ended=ended)
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -148,7 +148,8 @@ def _find(rows: Sequence[NewRow], places: Mapping[int, int], using: str, *, lock
     """Return the jobs that the rows' keys have made; refuse a key that another request holds."""
     by_key = {row.idempotency_key: row for row in rows if row.idempotency_key is not None}
     found = {}
-    scope = rows[0].idempotency_scope
+    # One caller asks for all; a row without a key has no scope.
+    scope = next(iter(by_key.values())).idempotency_scope
     for key, public_id, fingerprint in keys.holders(scope, list(by_key), using, locking=locking):
         _check_same_request(by_key[key], fingerprint, places)
         found[key] = public_id

@@ -134,6 +134,8 @@ def test_a_database_that_is_down(absent_database, caplog, method, path, body):
     assert error(answer) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert "Traceback" not in caplog.text
+    (record,) = [each for each in caplog.records if each.name == "django_flare.api"]
+    assert (record.levelname, record.request_id) == ("WARNING", answer.headers["X-Request-Id"])
     assert Api().get("health/live").status_code == 200
 
 
@@ -164,6 +166,15 @@ def test_an_error_of_ours_that_belongs_to_no_request(api, monkeypatch, caplog):
     assert error(answer) == (500, "internal_error")
     assert "secret" not in answer.content.decode()
     assert "secret of the house" in caplog.text
+
+
+@pytest.mark.django_db
+def test_a_refusal_is_found_in_the_log_by_its_id(api, caplog):
+    caplog.set_level(logging.INFO, "django_flare")
+    assert error(api.get("v1/jobs/x", X_Request_Id="mine")) == (404, "job_not_found")
+    (record,) = [each for each in caplog.records if each.name == "django_flare.api"]
+    assert (record.levelname, record.request_id) == ("INFO", "mine")
+    assert "mine was answered 404 job_not_found" in caplog.text
 
 
 @pytest.mark.django_db

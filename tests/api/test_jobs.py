@@ -198,6 +198,27 @@ class TestRead:
         answer = api.get(f"v1/jobs/{job}", If_None_Match=tag)
         assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"progress": 0.5},
+            {"attempt": 2},
+            {"max_attempts": 9},
+            {"error_message": "boom"},
+            {"worker_id": "wrk_other"},
+        ],
+        ids=str,
+    )
+    def test_every_change_changes_the_tag(self, api, change):
+        job = make_job()
+        Driver().start(job)
+        tag = api.get(f"v1/jobs/{job}").headers["ETag"]
+        force(job, **change)
+        answer = api.get(f"v1/jobs/{job}", If_None_Match=tag)
+        assert answer.status_code == 200
+        assert answer.headers["ETag"] != tag
+        assert change.items() <= answer.json().items()
+
     def test_polling_costs_two_statements(self, api, django_assert_num_queries):
         job = make_job()
         api.get(f"v1/jobs/{job}")

@@ -41,6 +41,8 @@ def test_workers(api):
     driver.start(make_job())
     (worker,) = api.get("v1/workers").json()["workers"]
     assert (worker["id"], worker["stale"]) == ("wrk_a", False)
+    # As all times of the API are written.
+    assert worker["started_at"].endswith("Z")
 
 
 class TestMetrics:

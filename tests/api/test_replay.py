@@ -85,6 +85,19 @@ class TestReplay:
         assert (again.json()["id"], again.json()["state"]) == (job, "cancelled")
         assert again.headers["Idempotent-Replay"] == "true"
 
+    def test_in_a_batch_each_item_has_its_own_key_or_none(self, api):
+        of_the_project = jobs.enqueue(PLAIN, BODY["payload"], queue="mail", idempotency_key="k")
+        batch = {"jobs": [BODY, {**BODY, "idempotency_key": "k"}]}
+        first, second = (api.post("v1/jobs/batch", batch).json()["ids"] for _ in range(2))
+        assert first[1] == second[1] != of_the_project
+        assert first[0] != second[0]
+        assert Job.objects.count() == 4
+        batch["jobs"][1]["payload"] = {}
+        other = api.post("v1/jobs/batch", batch)
+        assert error(other) == (409, "idempotency_key_reuse")
+        assert other.json()["error"]["details"] == [{"index": 1}]
+        assert Job.objects.count() == 4
+
     def test_the_answer_goes_with_its_job(self, api, clock):
         from datetime import timedelta
 

@@ -138,7 +138,13 @@ class TestPauses:
         late = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
         assert Repeats().pause(self.reply(retry_after=late)) is None
 
-    @pytest.mark.parametrize("order", ["", "soon", "-5", "1.5", "9" * 5000, "Mon, 99 Foo", "²", "1e3"])
+    @pytest.mark.parametrize(
+        "order",
+        [
+            *("", "soon", "-5", "1.5", "9" * 5000, "Mon, 99 Foo", "²", "1e3"),
+            "Fri, 20 Nov 99999999999 10:00:00 GMT",
+        ],
+    )
     def test_an_order_that_is_none_is_passed_over(self, order):
         assert Repeats(lambda *_: 0.4).pause(self.reply(retry_after=order)) == 0.4
 

@@ -192,6 +192,16 @@ def test_tags_compare_by_the_letter_not_by_its_look():
     assert listed(tags={"name": "é "}) == [padded]
 
 
+def test_names_compare_by_the_letter():
+    job = make_job(queue="mail")
+    job_type = jobs.get_status(job).job_type
+    assert listed(queue="mail", job_type=job_type) == [job]
+    for other in ("Mail", "mail ", " mail", "mai_", "%"):
+        assert listed(queue=other) == []
+    for other in (job_type.upper(), f"{job_type} ", f" {job_type}", "%"):
+        assert listed(job_type=other) == []
+
+
 def test_by_time_the_lower_end_counts_and_the_upper_does_not(clock):
     times, ids = [], []
     for _ in range(4):

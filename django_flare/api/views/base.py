@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any, ClassVar
 
 from django.db import connections
@@ -15,7 +16,7 @@ from rest_framework.settings import DEFAULTS, IMPORT_STRINGS, APISettings
 from rest_framework.viewsets import ViewSet
 
 from django_flare.api.authentication import KeyAuthentication, NobodyElse, SignedInAuthentication, caller_of
-from django_flare.api.errors import describe, report
+from django_flare.api.errors import describe, note, report
 from django_flare.api.permissions import MayAct, Need
 from django_flare.api.rendering import JsonOnly, JsonRenderer
 from django_flare.api.request_ids import HEADER, request_id_of
@@ -24,7 +25,6 @@ from django_flare.api.throttling import Allowance, count
 # One key has to be given, or the object would read the project's.
 _OWN: Any = {"URL_FORMAT_OVERRIDE": None}
 _OWN_SETTINGS = APISettings(_OWN, DEFAULTS, IMPORT_STRINGS)
-_OWN_PARTS = frozenset({"job_id", "name"})
 _ALWAYS = {
     "Cache-Control": "no-store",
     "Vary": "Authorization, Cookie",
@@ -59,19 +59,20 @@ class FlareView(ViewSet):
     format_kwarg = None
 
     needs: ClassVar[Mapping[str, Need]] = {}
+    parts: frozenset[str] = frozenset()
     allowance: Allowance | None = None
     request_id = ""
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
         """Return the view, outside ATOMIC_REQUESTS: each verb is a transaction, and errors are answers."""
-        view: Any = super().as_view(actions, **initkwargs)
+        view: Any = super().as_view(actions, parts=_parts(cls, actions), **initkwargs)
         view._non_atomic_requests = set(connections)
         return view
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Leave out what a project's own prefix captures of the address."""
-        own = {name: value for name, value in kwargs.items() if name in _OWN_PARTS}
+        own = {name: value for name, value in kwargs.items() if name in self.parts}
         return super().dispatch(request, **own)
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
@@ -97,7 +98,11 @@ class FlareView(ViewSet):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Answer with the envelope, whatever was raised."""
-        problem = describe(exc) or report(exc, self.request._request, self.request_id)
+        problem = describe(exc)
+        if problem is None:
+            problem = report(exc, self.request._request, self.request_id)
+        else:
+            note(exc, problem, self.request_id)
         headers = dict(problem.headers)
         if problem.status == 405:
             headers["Allow"] = ", ".join(self.allowed_methods)
@@ -118,3 +123,9 @@ class FlareView(ViewSet):
             final.headers[name] = value
         final.headers[HEADER] = self.request_id
         return final
+
+
+def _parts(view: type[FlareView], actions: Mapping[str, str]) -> frozenset[str]:
+    """Return the parts of the address that the actions take."""
+    taken = [signature(getattr(view, action)).parameters for action in actions.values()]
+    return frozenset().union(*taken) - {"self", "request"}
