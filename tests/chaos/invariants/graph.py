@@ -17,9 +17,7 @@ def children_come_after_their_parents(evidence):
 
 
 def _had_succeeded(job, moment, evidence):
-    return any(
-        change.after == "succeeded" and change.committed <= moment for change in evidence.history[job]
-    )
+    return any(change.after == "succeeded" and change.committed <= moment for change in evidence.history[job])
 
 
 def no_child_survives_a_broken_parent(evidence):
