@@ -45,6 +45,9 @@ docs: $(INSTALLED)-docs ## build the documentation into docs/_build/html
 
 environment: $(INSTALLED)-test
 
+chaos: $(INSTALLED)-test ## kill workers and the database while jobs run; check what is left
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 bench: $(INSTALLED)-test ## run the benchmarks
 	@$(PIP) --requirement benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -71,6 +74,6 @@ $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help environment test demo lint format types docs bench clean
+.PHONY: help environment test demo lint format types docs chaos bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:

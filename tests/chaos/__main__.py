@@ -1,4 +1,4 @@
-"""Run a campaign: `python -m tests.chaos [--jobs N] [--kills N] [--seconds N] [--seed N] [--planted [NAME …]]`.
+"""Run a campaign: `python -m tests.chaos [--jobs N] [--kills N] [--seed N] [--planted [NAME …]]`.
 
 The exit code is 0 when every invariant held, 1 when one did not, 2 when jobs were left, so that nothing is
 known. With `--planted`, 0 when each planted fault was found. It ends by itself and leaves no process behind.

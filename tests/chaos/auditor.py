@@ -6,9 +6,9 @@ from psycopg.rows import tuple_row
 SCHEMA = """
 CREATE TABLE chaos_history (
     seq bigserial PRIMARY KEY, job uuid NOT NULL, row_id bigint NOT NULL, before text, after text,
-    fence_before int, fence int, attempt_before int, attempt int, losses_before int, losses int, max_attempts int,
-    worker text, run_at_before timestamptz, run_at timestamptz, writer text, outcome text, error text,
-    at timestamptz NOT NULL DEFAULT clock_timestamp(), born jsonb
+    fence_before int, fence int, attempt_before int, attempt int, losses_before int, losses int,
+    max_attempts int, worker text, run_at_before timestamptz, run_at timestamptz, writer text,
+    outcome text, error text, at timestamptz NOT NULL DEFAULT clock_timestamp(), born jsonb
 );
 CREATE TABLE chaos_link (
     parent bigint NOT NULL, child bigint NOT NULL, PRIMARY KEY (parent, child)
@@ -26,8 +26,8 @@ $$;
 CREATE FUNCTION chaos_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO chaos_history (job, row_id, after, fence_before, fence, attempt_before, attempt, losses_before,
-            losses, max_attempts, worker, run_at, writer, born)
+        INSERT INTO chaos_history (job, row_id, after, fence_before, fence, attempt_before, attempt,
+            losses_before, losses, max_attempts, worker, run_at, writer, born)
         VALUES (NEW.public_id, NEW.id, NEW.state, NEW.fence, NEW.fence, NEW.attempt, NEW.attempt, NEW.losses,
             NEW.losses, NEW.max_attempts, NEW.worker_id, NEW.run_at, current_setting('application_name'),
             chaos_born(NEW));
@@ -40,7 +40,8 @@ BEGIN
         VALUES (NEW.public_id, NEW.id, OLD.state, NEW.state, OLD.fence, NEW.fence, OLD.attempt, NEW.attempt,
             OLD.losses, NEW.losses, NEW.max_attempts, NEW.worker_id, OLD.run_at, NEW.run_at,
             current_setting('application_name'), left(NEW.result::text, 100),
-            CASE WHEN NEW.state IN ('failed', 'dead_letter', 'cancelled') THEN left(NEW.error_message, 200) END);
+            CASE WHEN NEW.state IN ('failed', 'dead_letter', 'cancelled')
+            THEN left(NEW.error_message, 200) END);
     END IF;
     RETURN NULL;
 END $$;

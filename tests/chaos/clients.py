@@ -40,7 +40,6 @@ class Pace:
         time.sleep(max(0.0, due - time.monotonic()))
         return True
 
-
     def give_back(self, count):
         """Let somebody ask for these again: nobody knows whether they are there."""
         with self._lock:

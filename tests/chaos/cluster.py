@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the campaign's own, which keeps what it has committed when its processes are killed."""
+"""A PostgreSQL server of the campaign's own; a crash of its processes costs nothing that is committed."""
 
 from tests import postgres
 
@@ -9,8 +9,7 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "deadlock_timeout": "500ms",
     "log_min_messages": "warning",
-    # A few seconds of the disk's own would make each crash's recovery longer, and prove nothing more: no fault
-    # here takes the power away.
+    # Waiting for the disk would make all slower and prove nothing more: no fault here takes the power away.
     "fsync": "off",
     "full_page_writes": "off",
 }

@@ -9,7 +9,8 @@ _HISTORY = """
         EXTRACT(epoch FROM COALESCE(pg_xact_commit_timestamp(xmin), at))::float8,
         COALESCE(fence_before, 0), COALESCE(fence, 0), COALESCE(attempt_before, 0), COALESCE(attempt, 0),
         COALESCE(losses_before, 0), COALESCE(losses, 0), COALESCE(max_attempts, 0), COALESCE(worker, ''),
-        COALESCE(EXTRACT(epoch FROM run_at_before), 0)::float8, COALESCE(EXTRACT(epoch FROM run_at), 0)::float8,
+        COALESCE(EXTRACT(epoch FROM run_at_before), 0)::float8,
+        COALESCE(EXTRACT(epoch FROM run_at), 0)::float8,
         COALESCE(writer, ''), outcome, COALESCE(error, ''), born
     FROM chaos_history ORDER BY seq
     """
@@ -72,6 +73,7 @@ def unfinished(url):
     """Return how many jobs have not ended."""
     with auditor.connect(url) as connection:
         ((count,),) = connection.execute(
-            "SELECT count(*) FROM django_flare_job WHERE state NOT IN ('succeeded', 'cancelled', 'dead_letter')"
+            "SELECT count(*) FROM django_flare_job"
+            " WHERE state NOT IN ('succeeded', 'cancelled', 'dead_letter')"
         ).fetchall()
         return count

@@ -16,7 +16,7 @@ WAITING = frozenset({"pending", "scheduled"})
 
 
 class Change(NamedTuple):
-    """One change of a job's row, as the trigger saw it; `before` None is its creation, `after` None its deletion.
+    """One change of a job's row; `before` None is its creation, `after` None its deletion.
 
     `committed` is when the transaction committed, `writer` the application that wrote it. `nonce` names the
     execution that the row's result or error comes from.

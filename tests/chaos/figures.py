@@ -47,7 +47,7 @@ def figures(evidence, clean_stops=()):
 
 
 def _recoveries(evidence, runs):
-    """Return the seconds from each SIGKILL to the recovery of what was in flight: alone, and among other faults."""
+    """Return the seconds from SIGKILL to recovery of what was in flight: without other faults, and with."""
     quiet, disturbed = [], []
     lost = [run for run in runs if run.how == "lost" and run.left.after == "pending"]
     for run in lost:

@@ -82,7 +82,9 @@ class Nemesis:
 
     def _in_flight(self, pids):
         workers = [f"%\\_{pid}\\_%" for pid in pids]
-        query = "SELECT public_id FROM django_flare_job WHERE state = 'processing' AND worker_id LIKE ANY (%s)"
+        query = (
+            "SELECT public_id FROM django_flare_job WHERE state = 'processing' AND worker_id LIKE ANY (%s)"
+        )
         try:
             with auditor.connect(self.site.url) as connection:
                 return tuple(str(job) for (job,) in connection.execute(query, [workers]))
@@ -315,6 +317,6 @@ FULL = {
 """How many of each there are in a full campaign."""
 LEFT_OUT = {
     "N16, previous version": "there is no release before this one",
-    "N17, memory cgroup shrink": "needs a cgroup of one's own; a job that is killed for memory is poison by SIGKILL",
+    "N17, memory cgroup shrink": "needs a cgroup of one's own; being killed for memory is a SIGKILL to the child",
 }
 """Faults of the plan that are not brought about, and why."""

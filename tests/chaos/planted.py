@@ -79,8 +79,8 @@ def recovery_by_id():
         time.sleep(2.5)
         with connections[using].cursor() as cursor:
             cursor.execute(
-                "UPDATE django_flare_job SET state = 'pending', attempt = GREATEST(attempt - 1, 0), losses = losses + 1,"
-                " worker_id = '', started_at = NULL, completed_at = NULL WHERE id = ANY (%s)",
+                "UPDATE django_flare_job SET state = 'pending', attempt = GREATEST(attempt - 1, 0),"
+                " losses = losses + 1, worker_id = '', started_at = NULL, completed_at = NULL WHERE id = ANY (%s)",
                 [[key for key, _ in held]],
             )
         return Applied({key: JobState.PENDING for key, _ in held})
@@ -167,8 +167,8 @@ def _activate(ended):
 
     with auditor.connect(os.environ["CHAOS_LEDGER_URL"]) as connection:
         found = connection.execute(
-            "UPDATE django_flare_job SET state = 'pending', open_parents = 0 WHERE state = 'scheduled' AND open_parents = 1"
-            " AND id IN (SELECT child_id FROM django_flare_continuation WHERE parent_id = ANY (%s))",
+            "UPDATE django_flare_job SET state = 'pending', open_parents = 0"
+            " WHERE state = 'scheduled' AND open_parents = 1 AND id IN (SELECT child_id FROM django_flare_continuation WHERE parent_id = ANY (%s))",
             [ended],
         )
         if found.rowcount:

@@ -1,4 +1,4 @@
-"""The project that the campaign runs: every process of it gets its database and its part by the environment."""
+"""The project that the campaign runs; each process gets its database and its part by the environment."""
 
 import json
 import os

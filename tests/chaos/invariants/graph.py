@@ -21,7 +21,7 @@ def _had_succeeded(job, moment, evidence):
 
 
 def no_child_survives_a_broken_parent(evidence):
-    """No child starts after its parent's dead letter or cancellation, and none ends otherwise than cancelled."""
+    """No child starts after its parent's dead letter or cancellation; it ends cancelled."""
     for child, parents in _parents(evidence).items():
         for parent in parents:
             broken = [
