@@ -317,6 +317,6 @@ FULL = {
 """How many of each there are in a full campaign."""
 LEFT_OUT = {
     "N16, previous version": "there is no release before this one",
-    "N17, memory cgroup shrink": "needs a cgroup of one's own; being killed for memory is a SIGKILL to the child",
+    "N17, memory cgroup shrink": "needs a cgroup of one's own; who is killed for memory gets a SIGKILL",
 }
 """Faults of the plan that are not brought about, and why."""

@@ -50,6 +50,16 @@ def no_fence():
     runs.lock_runs = with_fences_of_outcomes
     _replace_everywhere("apply_within", apply_within, remembering)
     _make_zombies_deaf()
+    _let_suspects_run_at_once()
+
+
+def _let_suspects_run_at_once():
+    """Let a lost job be claimed again before its zombie wakes; alone it would wait for an idle worker."""
+    from django_flare.lifecycle import claim
+    from django_flare.worker.caution import Caution
+
+    claim._choose = lambda found, request, before: found
+    Caution.note_claimed = lambda self, run: None
 
 
 def _make_zombies_deaf():
@@ -80,7 +90,8 @@ def recovery_by_id():
         with connections[using].cursor() as cursor:
             cursor.execute(
                 "UPDATE django_flare_job SET state = 'pending', attempt = GREATEST(attempt - 1, 0),"
-                " losses = losses + 1, worker_id = '', started_at = NULL, completed_at = NULL WHERE id = ANY (%s)",
+                " losses = losses + 1, worker_id = '', started_at = NULL, completed_at = NULL"
+                " WHERE id = ANY (%s)",
                 [[key for key, _ in held]],
             )
         return Applied({key: JobState.PENDING for key, _ in held})
@@ -168,7 +179,8 @@ def _activate(ended):
     with auditor.connect(os.environ["CHAOS_LEDGER_URL"]) as connection:
         found = connection.execute(
             "UPDATE django_flare_job SET state = 'pending', open_parents = 0"
-            " WHERE state = 'scheduled' AND open_parents = 1 AND id IN (SELECT child_id FROM django_flare_continuation WHERE parent_id = ANY (%s))",
+            " WHERE state = 'scheduled' AND open_parents = 1"
+            " AND id IN (SELECT child_id FROM django_flare_continuation WHERE parent_id = ANY (%s))",
             [ended],
         )
         if found.rowcount:

@@ -47,7 +47,14 @@ _GRAPHS = {
     "shares": {"noop": 5, "graph": 5, "late": 10},
 }
 _PLANTED = {
-    "no_fence": {**_ZOMBIES, "expected": ("I7", "I3")},
+    "no_fence": {
+        "jobs": 150,
+        "seconds": 25,
+        "faults": {"freeze": 3},
+        "shares": {"noop": 3, "deaf": 7},
+        "frozen": (9.0, 11.0),
+        "expected": ("I7", "I3"),
+    },
     "recovery_by_id": {**_ZOMBIES, "expected": ("I3",)},
     "no_parent_lock": {**_GRAPHS, "expected": ("I11", "I9")},
     "early_activation": {**_GRAPHS, "expected": ("I9", "I11")},
@@ -87,7 +94,7 @@ _PLANTED = {
         "cluster": {
             "synchronous_commit": "off",
             "wal_writer_delay": "10000ms",
-            "wal_writer_flush_after": "0",
+            "wal_writer_flush_after": "512MB",
         },
         "expected": ("I1",),
     },
