@@ -117,13 +117,7 @@ class Transactional(Client):
             try:
                 with transaction.atomic():
                     Order.objects.create(token=token)
-                    payload = {**item.payload, "token": token}
-                    if parents:
-                        job_id = jobs.continue_with(parents, item.kind, payload)
-                    elif item.when:
-                        job_id = jobs.schedule(item.kind, payload, when=item.when)
-                    else:
-                        job_id = jobs.enqueue(item.kind, payload)
+                    job_id = _created(item, token, parents)
                     if gives_up:
                         raise _GivingUpError
                 answer.update(result="ok", job=job_id)
@@ -138,7 +132,7 @@ class Transactional(Client):
     def _enqueue_plainly(self, item):
         token = self.token()
         with self.log.asking("enqueue", "plain", token=token) as answer:
-            job_id = jobs.enqueue(item.kind, {**item.payload, "token": token})
+            job_id = _created(item, token, [])
             answer.update(result="ok", job=job_id)
         return job_id
 
@@ -155,6 +149,15 @@ class Transactional(Client):
                 answer.update(result="refused", error=error.code)
                 return None
         return job_id
+
+
+def _created(item, token, parents):
+    payload = {**item.payload, "token": token}
+    if parents:
+        return jobs.continue_with(parents, item.kind, payload)
+    if item.when:
+        return jobs.schedule(item.kind, payload, when=item.when)
+    return jobs.enqueue(item.kind, payload)
 
 
 class _GivingUpError(Exception):

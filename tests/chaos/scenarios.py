@@ -105,3 +105,8 @@ PLANTS = tuple(_PLANTED)
 def planted(name, seed):
     """Return the short campaign in which the fault `name` is planted."""
     return Scenario(seed, planted=name, **{"drain": 15.0, **_PLANTED[name]})
+
+
+def control(name, seed):
+    """Return the same campaign with nothing planted, which has to pass."""
+    return Scenario(seed, **{**_PLANTED[name], "expected": (), "cluster": {}})

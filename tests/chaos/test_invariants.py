@@ -254,6 +254,12 @@ def poison_again_and_again(story):
 
 
 @breaks("I17")
+def poison_that_nobody_cancelled(story):
+    story.create("gone", 20, kind="chaos.poison").claim("gone", 21).start("gone", 21.1)
+    story.lose("gone", 22).change("gone", "cancelled", 23)
+
+
+@breaks("I17")
 def poison_without_a_reason(story):
     story.create("mute", 20, kind="chaos.poison").claim("mute", 21).start("mute", 21.1)
     story.lose("mute", 22, "dead_letter", error="who knows")
@@ -342,6 +348,12 @@ class TestWhatIsNoViolation:
     def test_a_release_of_a_run_that_was_asked_to_stop(self):
         story = Story().create("stopped", 1).claim("stopped", 2).start("stopped", 2.1, until=2.2)
         story.change("stopped", "cancelled", 3, attempt=0, writer=f"chaos-worker-{A}")
+        assert red(story.evidence()) == set()
+
+    def test_a_poison_that_was_cancelled_by_hand(self):
+        story = Story().create("gone", 20, kind="chaos.poison").claim("gone", 21).start("gone", 21.1)
+        story.lose("gone", 22).change("gone", "cancelled", 23)
+        story.ask("cancel", 22.9, 23.1, job="gone", result="ok", answer=True)
         assert red(story.evidence()) == set()
 
     def test_a_manual_retry_before_its_time(self):

@@ -172,6 +172,12 @@ def nothing_starts_before_its_time(evidence):
 
 def poison_is_contained(evidence):
     """What kills its worker is started at most three times, then it is a dead letter that says so."""
+    # Cancelled in time, or asked to stop, it ends cancelled; an answer that was lost may have been a yes.
+    ended_by_hand = {
+        operation.job
+        for operation in evidence.operations
+        if operation.verb in ("cancel", "stop") and operation.answer is not False
+    }
     for birth in evidence.births:
         if birth.kind != "chaos.poison":
             continue
@@ -180,6 +186,8 @@ def poison_is_contained(evidence):
             yield f"{birth.job} was started {starts} times"
         deaths = [change for change in evidence.history[birth.job] if change.after == "dead_letter"]
         state = evidence.last_state(birth.job)
+        if state == "cancelled" and birth.job in ended_by_hand:
+            continue
         if state != "dead_letter":
             yield f"{birth.job} is poison and {state}"
         elif deaths and not deaths[-1].error.startswith((_WORKER_LOST, _LEDGER)):
