@@ -26,13 +26,11 @@ _MARGIN = 300
 
 def main():
     options = _parse()
-    os.environ[processes.MARK] = secrets.token_hex(8)
+    os.environ.setdefault(processes.MARK, secrets.token_hex(8))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with tempfile.TemporaryDirectory(prefix="flare-chaos-report-") as folder:
-        if options.planted is not None:
-            return _run_planted(options, Path(folder))
-        scenario = scenarios.campaign(options.seed, options.jobs, options.kills, options.seconds)
-        found = _run(scenario, options, Path(folder) / "campaign.json")
+    if options.planted is not None:
+        return _run_planted(options)
+    found = _run(scenarios.campaign(options.seed, options.jobs, options.kills, options.seconds), options)
     if found is None:
         return 1
     print(found["markdown"])
@@ -57,12 +55,18 @@ def _parse():
     return options
 
 
-def _run(scenario, options, output):
-    """Run one campaign; return its report, or None when there is none."""
+def _run(scenario, options):
+    """Run one campaign; return its report, or None when there is none. Nothing of it is left behind."""
+    with tempfile.TemporaryDirectory(prefix="flare-chaos-", ignore_cleanup_errors=True) as folder:
+        return _run_in(Path(folder), scenario, options)
+
+
+def _run_in(folder, scenario, options):
+    output = folder / "report.json"
     print(
         f"Campaign {scenario.seed}{f', planted: {scenario.planted}' if scenario.planted else ''}", flush=True
     )
-    process = subprocess.Popen(told_to(scenario, output, options.logs), cwd=processes.ROOT)
+    process = subprocess.Popen(told_to(scenario, folder, output, options.logs), cwd=processes.ROOT)
     try:
         process.wait(scenario.seconds * 3 + scenario.drain + _MARGIN)
     except subprocess.TimeoutExpired:
@@ -83,12 +87,12 @@ def _run(scenario, options, output):
     return found
 
 
-def _run_planted(options, folder):
+def _run_planted(options):
     wrong = []
     for name in options.planted or scenarios.PLANTS:
         began = time.monotonic()
         scenario = (scenarios.control if options.control else scenarios.planted)(name, options.seed)
-        found = _run(scenario, options, folder / f"{name}.json")
+        found = _run(scenario, options)
         red = _red(found)
         is_right = bool(red & set(scenario.expected)) if scenario.expected else not red
         wrong += [] if is_right else [name]

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -57,7 +56,7 @@ class Site:
 
     def _reachable_folder(self):
         # The server may run under another account.
-        self.folder.chmod(0o755)
+        self.folder.chmod(0o711)
         folder = self.folder / "cluster"
         folder.mkdir()
         return folder
@@ -328,12 +327,12 @@ def main():
     def say(text):
         print(f"  {text}", flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="flare-chaos-", ignore_cleanup_errors=True) as folder:
-        try:
-            report = Campaign(scenario, folder, say).run()
-        finally:
-            if told["keep"]:
-                _keep(Path(folder), Path(told["keep"]))
+    folder = Path(told["folder"])
+    try:
+        report = Campaign(scenario, folder, say).run()
+    finally:
+        if told["keep"]:
+            _keep(folder, Path(told["keep"]))
     output.write_text(report.as_json())
     output.with_suffix(".md").write_text(report.as_markdown())
     return 0
@@ -347,9 +346,10 @@ def _keep(folder, target):
             (target / path.name).write_bytes(path.read_bytes())
 
 
-def told_to(scenario, output, keep):
+def told_to(scenario, folder, output, keep):
     """Return how to start the campaign of a scenario in a process of its own."""
-    facts = {"scenario": dataclasses.asdict(scenario), "output": str(output), "keep": str(keep or "")}
+    facts = {"scenario": dataclasses.asdict(scenario), "folder": str(folder), "output": str(output)}
+    facts["keep"] = str(keep or "")
     return [sys.executable, "-m", "tests.chaos.campaign", json.dumps(facts)]
 
 

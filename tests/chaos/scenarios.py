@@ -17,7 +17,7 @@ class Scenario:
     seconds: float
     faults: dict[str, int]
     shares: dict[str, float] = field(default_factory=lambda: dict(SHARES))
-    drain: float = 120.0
+    drain: float = 180.0
     over_http: int = 3
     frozen: tuple[float, float] = (2.0, 15.0)
     planted: str = ""
