@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.chaos.evidence import Operation
+from tests.chaos.records import Operation
 
 
 class ClientLog:

@@ -1,8 +1,9 @@
 """Read what the auditor, the ledger and the clients have written down."""
 
 from tests.chaos import auditor, client_log
-from tests.chaos.evidence import Birth, Change, Effect, Evidence, Execution, Row
+from tests.chaos.evidence import Evidence
 from tests.chaos.ledger import nonce_in
+from tests.chaos.records import Birth, Change, Effect, Execution, Row
 
 _HISTORY = """
     SELECT seq, job::text, before, after, EXTRACT(epoch FROM at)::float8,

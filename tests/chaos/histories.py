@@ -1,15 +1,7 @@
 """Small synthetic histories for the tests of the checker, told step by step."""
 
-from tests.chaos.evidence import (
-    Birth,
-    Change,
-    Effect,
-    Evidence,
-    Execution,
-    Fault,
-    Operation,
-    Row,
-)
+from tests.chaos.evidence import Evidence
+from tests.chaos.records import Birth, Change, Effect, Execution, Fault, Operation, Row
 
 A, B = 11, 22
 """Process ids of two workers."""

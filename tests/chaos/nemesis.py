@@ -9,8 +9,8 @@ import time
 import psycopg
 
 from tests.chaos import auditor
-from tests.chaos.evidence import Fault
 from tests.chaos.processes import send
+from tests.chaos.records import Fault
 from tests.proxy import COMMIT
 
 STATEMENTS = (b'UPDATE "django_flare_job"', b"WITH found", b"INSERT INTO", b'UPDATE "django_flare_worker"')

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.chaos.evidence import Exit
+from tests.chaos.records import Exit
 
 ROOT = Path(__file__).parents[2]
 MARK = "CHAOS_CAMPAIGN"

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 from tests.chaos import auditor
-from tests.chaos.evidence import Fault, Sample, Usage
+from tests.chaos.records import Fault, Sample, Usage
 
 _STALL = 1.0
 _SESSIONS = """

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.chaos import invariants
-from tests.chaos.evidence import Sample, Usage
 from tests.chaos.histories import A, B, Story, ordinary
 from tests.chaos.invariants import runs
+from tests.chaos.records import Sample, Usage
 
 BROKEN = {}
 
