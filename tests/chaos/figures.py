@@ -21,6 +21,9 @@ def figures(evidence, clean_stops=()):
         "explained duplicates, %": round(100 * len(extra) / max(1, executions), 3),
         "runs lost": sum(run.how == "lost" for run in runs),
         "runs given back": sum(run.how == "released" for run in runs),
+        "starts after their lease was lost": sum(
+            run.how == "lost" and start.started > run.left.committed for run in runs for start in run.starts
+        ),
         "recoveries after SIGKILL": len(quiet) + len(disturbed),
         "recovery p50, undisturbed, s": _quantile(quiet, 0.5),
         "recovery p99, undisturbed, s": _quantile(quiet, 0.99),
