@@ -16,6 +16,7 @@ from pathlib import Path
 
 import django
 
+_MOST_WAITING = 3000
 _DOUBT = 45.0
 """Seconds for which a caller over HTTP asks again."""
 
@@ -29,9 +30,12 @@ class Pace:
         self._given = 0
         self._began = time.monotonic()
         self._lock = threading.Lock()
+        self.is_open = threading.Event()
+        self.is_open.set()
 
     def take(self, count):
-        """Take `count` jobs when it is time for them; False when all have been given."""
+        """Take `count` jobs when it is time and not too many wait; False when all have been given."""
+        self.is_open.wait()
         with self._lock:
             if self._given >= self._jobs:
                 return False
@@ -280,6 +284,23 @@ class Operator(OverHttp):
                 answer.update(result="refused")
 
 
+class Brake(threading.Thread):
+    """Hold the callers up while more jobs wait than the workers can drain in a minute or so."""
+
+    def __init__(self, pace):
+        super().__init__(name="brake")
+        self._pace = pace
+
+    def run(self):
+        while True:
+            time.sleep(1)
+            try:
+                waiting = collecting.unfinished(os.environ["CHAOS_LEDGER_URL"])
+            except psycopg.Error:
+                continue
+            (self._pace.is_open.clear if waiting > _MOST_WAITING else self._pace.is_open.set)()
+
+
 class Pruner(threading.Thread):
     """Delete what has expired, as `flare_prune` does, again and again."""
 
@@ -302,7 +323,7 @@ def main():
     pace = Pace(order["jobs"], order["seconds"])
     callers = [Transactional(order, number, pace, known) for number in range(3)]
     callers += [OverHttp(order, number, pace, known) for number in range(order["over_http"])]
-    helpers = [Operator(order, 0, pace, known), Pruner()]
+    helpers = [Operator(order, 0, pace, known), Pruner(), Brake(pace)]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     for thread in (*callers, *helpers):
@@ -322,12 +343,14 @@ if __name__ == "__main__":
     django.setup()
 
 import httpx  # noqa: E402 - the apps must be ready before what follows
+import psycopg  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import DatabaseError, InterfaceError, connection, transaction  # noqa: E402
 
 from django_flare import jobs  # noqa: E402
 from django_flare.errors import FlareConflictError, FlareNotFoundError  # noqa: E402
 from django_flare.models import Job  # noqa: E402
+from tests.chaos import collecting  # noqa: E402
 from tests.chaos.client_log import ClientLog  # noqa: E402
 from tests.chaos.models import Order  # noqa: E402
 from tests.chaos.workload import draw_items  # noqa: E402
