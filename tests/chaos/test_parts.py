@@ -90,7 +90,11 @@ class TestReport:
         assert "- lost: a" in report.as_markdown()
 
     def test_without_a_drain_nothing_is_known(self):
+        left = {"I1": ["not ended: a is pending"], "I11": ["a is still pending"]}
         assert VERDICTS[self.report({"I1": []}, drained=False).verdict] == 2
+        assert VERDICTS[self.report(left, drained=False).verdict] == 2
+        assert VERDICTS[self.report(left, drained=True).verdict] == 1
+        assert VERDICTS[self.report({**left, "I3": ["b"]}, drained=False).verdict] == 1
 
     def test_the_json_reads_back_with_its_seed(self):
         found = json.loads(self.report({"I1": []}).as_json())
