@@ -51,6 +51,9 @@ screenshots: $(INSTALLED)-test ## take the documentation's pictures of the admin
 
 environment: $(INSTALLED)-test
 
+chaos: $(INSTALLED)-test ## kill workers and the database while jobs run; check what is left
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 bench: $(INSTALLED)-test ## run the benchmarks
 	@$(PIP) --requirement benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -72,6 +75,6 @@ $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help environment test demo serve screenshots lint format types docs bench clean
+.PHONY: help environment test demo serve screenshots lint format types docs chaos bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:

@@ -115,6 +115,8 @@ def _unprivileged():
 class Server:
     """A server in a folder of its own."""
 
+    settings = SETTINGS
+
     def __init__(self, folder):
         self.folder = folder
         self.account = Account()
@@ -131,6 +133,7 @@ class Server:
     def start(self):
         self._initialise()
         for _ in range(3):
+            self.port = _free_port()
             self._launch()
             if self._answers():
                 return
@@ -147,6 +150,18 @@ class Server:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait()
         self.process = None
+
+    def go_down(self, how=signal.SIGINT):
+        """Stop it for a while: SIGINT is PostgreSQL's fast way, SIGQUIT immediate, SIGTERM smart."""
+        self.process.send_signal(how)
+        self.process.wait(30)
+        self.process = None
+
+    def come_back(self):
+        """Start it again where it was."""
+        self._launch()
+        if not self._answers():
+            raise PostgresError(self._log().read_text(errors="replace"))
 
     def _reachable(self, installation):
         """Return the installation, or a copy of it if the account cannot reach it (a venv below /root)."""
@@ -180,8 +195,7 @@ class Server:
             raise PostgresError(result.stdout)
 
     def _launch(self):
-        self.port = _free_port()
-        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in self.settings.items()]
         with self._log().open("ab") as log:
             self.process = subprocess.Popen(
                 [self.programs / "postgres", "-D", self.folder / "data", "-p", str(self.port), *settings],

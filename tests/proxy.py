@@ -19,7 +19,6 @@ COMMIT = (b"COMMIT\x00", b"\x07\x00\x00\x00\x03COMMIT")
 """How a commit looks on the wire: PostgreSQL's simple and extended protocol, and MariaDB's."""
 
 _CHUNK = 65536
-_REMEMBERED = 2**20
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -61,7 +60,7 @@ class Connection:
             threading.Thread(target=self._guarded, args=(pump,), daemon=True).start()
 
     def has_sent(self, pattern):
-        """Tell whether the client has sent `pattern`, among the last megabyte."""
+        """Tell whether the client has sent `pattern`, among what the proxy remembers."""
         return pattern in self._sent
 
     def swallow(self):
@@ -101,7 +100,7 @@ class Connection:
             if self.is_swallowed:
                 continue
             cut = self._proxy.cut_met_by(self._sent, data)
-            self._sent = (self._sent + data)[-_REMEMBERED:]
+            self._sent = (self._sent + data)[-self._proxy.remembered :]
             if cut and not cut.after:
                 cut.happened += 1
                 self.reset()
@@ -129,10 +128,14 @@ class Connection:
 
 
 class Proxy:
-    """Listen on a free port and pass on what comes to `host`, `port`."""
+    """Listen on a free port and pass on what comes to `host`, `port`.
 
-    def __init__(self, host, port):
+    Of each connection it remembers the last megabyte, or fewer bytes under load: they are copied each time.
+    """
+
+    def __init__(self, host, port, remembered=2**20):
         self.delay = 0.0
+        self.remembered = remembered
         self.connections = set()
         self.ended = threading.Event()
         self._target = (host, port)

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial, update_wrapper
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
@@ -38,7 +39,15 @@ def after_commit(hook: Callable[[], object], using: str) -> None:
     """
     connection = connections[using]
     if connection.in_atomic_block or connection.get_autocommit():
-        on_commit(hook, using=using, robust=True)
+        on_commit(_named(hook), using=using, robust=True)
+
+
+def _named(hook: Callable[[], object]) -> Callable[[], object]:
+    """Give a partial the name of its function: Django asks for it when the hook has raised.
+
+    It has none of its own, so that the question would raise, in the caller, after the commit (F26).
+    """
+    return update_wrapper(hook, hook.func) if isinstance(hook, partial) else hook
 
 
 @contextmanager

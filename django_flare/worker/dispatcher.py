@@ -55,7 +55,9 @@ class Dispatcher(threading.Thread):
     ) -> None:
         super().__init__(name="flare-dispatcher", daemon=True)
         self.inbox = Inbox()
-        self.slots = Slots(options.concurrency, options.database, self.inbox.put, overran)
+        self.slots = Slots(
+            options.concurrency, options.database, self.inbox.put, overran, lambda: identity.may_claim
+        )
         self.settled = threading.Event()
         """Set when nothing runs and nothing will: stopped, burst over, or `--max-jobs` reached."""
         self.tally = Tally()

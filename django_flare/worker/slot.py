@@ -19,7 +19,7 @@ from django_flare.worker.connections import check_idle_connections, clean_connec
 from django_flare.worker.event_loop import EventLoop
 from django_flare.worker.logs import escape
 from django_flare.worker.queries import Connections, cancel_queries, note_connections_of_this_thread
-from django_flare.worker.runs import Run, failure, success, unstarted
+from django_flare.worker.runs import EndReason, Run, failure, success, unstarted
 
 logger = logging.getLogger("django_flare.worker")
 
@@ -41,6 +41,7 @@ class Slot(threading.Thread):
         loop: EventLoop,
         using: str,
         done: Callable[[Run], object],
+        may_start: Callable[[], bool],
     ) -> None:
         super().__init__(name="flare-slot", daemon=True)
         self.current: Run | None = None
@@ -52,6 +53,7 @@ class Slot(threading.Thread):
         self._loop = loop
         self._using = using
         self._done = done
+        self._may_start = may_start
 
     def run(self) -> None:
         note_connections_of_this_thread(self._connections)
@@ -107,6 +109,9 @@ class Slot(threading.Thread):
 
     def _take(self, run: Run) -> None:
         run.start()
+        if not self._may_start():
+            # This process may have stood still since the claim, and somebody else may have the job (F47).
+            run.tell_to_end(EndReason.LEASE_LOST)
         if early := unstarted(run):
             run.finish(early)
             self._done(run)

@@ -21,8 +21,15 @@ _TICK = 0.25
 _A_MOMENT = 0.05
 
 
+def _always() -> bool:
+    return True
+
+
 class Slots:
-    """A fixed number of slots and the runs that wait for one."""
+    """A fixed number of slots and the runs that wait for one.
+
+    No handler is started while `may_start` says no: its run is given back.
+    """
 
     def __init__(
         self,
@@ -30,9 +37,11 @@ class Slots:
         using: str,
         done: Callable[[Run], object],
         overran: Callable[[Run], object] | None = None,
+        may_start: Callable[[], bool] = _always,
     ) -> None:
         self._using = using
         self._done = done
+        self._may_start = may_start
         self._overran = overran
         self._count = count
         self._slots: list[Slot] = []
@@ -108,7 +117,7 @@ class Slots:
 
     def _fill(self) -> None:
         while len(self._slots) < self._count:
-            slot = Slot(self._waiting, self._loop, self._using, self._done)
+            slot = Slot(self._waiting, self._loop, self._using, self._done, self._may_start)
             slot.start()
             # Only now: one whose thread could not start neither runs nor can be waited for.
             self._slots.append(slot)

@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core.handlers.base import BaseHandler
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_flare import FlareError, FlareOptionError, JobState, hooks, jobs, signals
 from django_flare.models import Attempt, Continuation, Job
+from django_flare.store import wakeup
+from django_flare.store.transactions import after_commit
 from tests.support import Driver, make_job, state, states
 from tests.testapp.jobs import plain
 from tests.testapp.models import Effect
@@ -227,6 +231,41 @@ def test_a_raising_receiver_keeps_others_hearing(receive):
     receive(lambda job_ids, **_: heard.extend(job_ids))
     job = jobs.enqueue(plain)
     assert heard == [job]
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="about NOTIFY")
+def test_a_wake_up_that_fails_after_the_commit_changes_nothing(receive, create, monkeypatch, caplog):
+    """F26: the connection may die between the commit and the NOTIFY."""
+    heard = []
+    receive(lambda job_ids, **_: heard.extend(job_ids))
+
+    def fail(*_):
+        raise OperationalError("terminating connection due to administrator command")
+
+    monkeypatch.setattr(wakeup, "notify", fail)
+    monkeypatch.setattr(wakeup, "_sent", {})
+    with caplog.at_level(logging.ERROR):
+        ids = create()
+        with transaction.atomic():
+            later = create()
+    assert all(exist([*ids, *later]))
+    assert set(ids) | set(later) <= set(heard)
+    assert "terminating connection" in caplog.text
+
+
+@pytest.mark.parametrize("in_transaction", [True, False])
+def test_a_hook_that_raises_after_the_commit_keeps_others_from_nothing(in_transaction, caplog):
+    """F26: a partial has no name of its own, for which Django asks to log its error."""
+    seen = []
+
+    def fail(text):
+        raise Broken(text)
+
+    with caplog.at_level(logging.ERROR), transaction.atomic() if in_transaction else nullcontext():
+        after_commit(partial(fail, "hook"), "default")
+        after_commit(partial(seen.append, "next"), "default")
+    assert seen == ["next"]
+    assert "fail" in caplog.text
 
 
 def test_a_raising_hook_of_the_caller_is_the_callers_and_the_job_stays():

@@ -120,13 +120,7 @@ class TestConnectionsAreCut:
 
 
 class RestartableServer(postgres.Server):
-    """A private server that comes back where it was."""
-
-    def go_down(self, how=signal.SIGINT):
-        """Stop it: SIGINT is PostgreSQL's fast way, SIGQUIT the immediate one, SIGTERM the smart one."""
-        self.process.send_signal(how)
-        self.process.wait(30)
-        self.process = None
+    """A private server with databases of its own."""
 
     def url_of(self, name):
         return f"{self.url.rpartition('/')[0]}/{name}"
@@ -135,11 +129,6 @@ class RestartableServer(postgres.Server):
         with psycopg.connect(self.url, autocommit=True) as own:
             for each in statements:
                 own.execute(each)
-
-    def come_back(self):
-        with mock.patch.object(postgres, "_free_port", return_value=self.port):
-            self._launch()
-        assert self._answers(), self._log().read_text(errors="replace")
 
 
 LONG_LEASE = {"LEASE": 30, "BEAT": 0.5}

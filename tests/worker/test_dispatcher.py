@@ -313,6 +313,28 @@ class TestLostLease:
         assert (after.state, after.fence, after.worker_id) == ("processing", 5, "wrk_other")
         assert after.started_at == before.started_at
 
+    def test_what_was_claimed_before_a_standstill_is_not_started_after_it(self, bench):
+        """F47: others may have had the job meanwhile, and somebody may have cancelled it since."""
+        job_id = enqueue("late")
+        worker = bench(concurrency=1)
+
+        def stand_still():
+            # What a SIGSTOP between the claim and the start looks like to this process afterwards.
+            failpoints.clear()
+            worker.identity.note_beat(time.monotonic() - flare_settings().lease.total_seconds())
+
+        failpoints.activate("turn.after_commit", stand_still)
+        worker.start()
+        eventually(lambda: (state(job_id), row(job_id).fence) == ("pending", 1))
+        worker.turns()
+        assert stage.started == []
+        assert (row(job_id).attempt, row(job_id).losses) == (0, 0)
+        assert not Attempt.objects.exists()
+
+        worker.identity.note_beat(time.monotonic())
+        is_in("succeeded", job_id)
+        assert (stage.started, row(job_id).fence) == (["late"], 2)
+
 
 class TestOutages:
     """F08, F09, F33: an outcome is kept until it is written, and written once."""
