@@ -21,6 +21,9 @@ help: ## show this list
 test: $(INSTALLED)-test ## run the tests on every database there is
 	$(BIN)/python -m tests.run $(ARGS)
 
+model: $(INSTALLED)-test ## compare many random histories of jobs with the model
+	FLARE_MODEL_EXAMPLES=$${FLARE_MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest tests/model $(ARGS)
+
 demo: $(INSTALLED)-client ## run the example project and watch its jobs
 	$(BIN)/python -m example_project.demo $(ARGS)
 
@@ -66,6 +69,6 @@ $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help environment test demo lint format types docs bench clean
+.PHONY: help environment test model demo lint format types docs bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:
