@@ -1,8 +1,8 @@
 """Random histories against a plain model (spec, sections 2, 5, 6 and 7; reliability 3.2, L1).
 
 After each step every row must be what the model says, every change one that the table of states allows, and
-no child may wait under a parent that is broken. `FLARE_MODEL_EXAMPLES` asks for more histories than the usual 250 (60
-on a server), `FLARE_MODEL_SEED` for those of a run that failed.
+no child may wait under a parent that is broken. `FLARE_MODEL_EXAMPLES` asks for more histories than the usual
+250 (60 on a server), `FLARE_MODEL_SEED` for those of a run that failed.
 """
 
 import os
