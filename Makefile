@@ -21,6 +21,18 @@ help: ## show this list
 test: $(INSTALLED)-test ## run the tests on every database there is
 	$(BIN)/python -m tests.run $(ARGS)
 
+model: $(INSTALLED)-test ## compare many random histories of jobs with the model
+	FLARE_MODEL_EXAMPLES=$${FLARE_MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest tests/model $(ARGS)
+
+mutants: $(INSTALLED)-test ## plant faults in the pure rules, on a clean tree: it changes files
+	git diff --quiet
+	@$(PIP) cosmic-ray
+	rm -f var/mutants.sqlite && mkdir -p var
+	$(BIN)/cosmic-ray init tests/mutants.toml var/mutants.sqlite
+	$(BIN)/cosmic-ray exec tests/mutants.toml var/mutants.sqlite
+	$(BIN)/cr-report var/mutants.sqlite | tail -n 4
+	$(BIN)/cr-html var/mutants.sqlite > var/mutants.html
+
 demo: $(INSTALLED)-client ## run the example project and watch its jobs
 	$(BIN)/python -m example_project.demo $(ARGS)
 
@@ -75,6 +87,6 @@ $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help environment test demo serve screenshots lint format types docs chaos bench clean
+.PHONY: help environment test model mutants demo serve screenshots lint format types docs chaos bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:

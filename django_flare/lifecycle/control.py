@@ -44,7 +44,7 @@ def _end(public_id: UUID, change: Callable[[int, str], bool], state: JobState, u
         return None
     reach("control.after_read")
     if not change(found.id, using):
-        return False
+        return _refusal(public_id, using)
     rollups.write_unrun([found.id], state, using)
     settle_children([found.id], using)
     return True
@@ -55,7 +55,7 @@ def _stop(public_id: UUID, using: str) -> bool | None:
     if found is None:
         return None
     reach("control.after_read")
-    return store.stop(found.id, using)
+    return store.stop(found.id, using) or _refusal(public_id, using)
 
 
 def _retry(public_id: UUID, using: str, *, revive: bool) -> bool | None:
@@ -64,8 +64,13 @@ def _retry(public_id: UUID, using: str, *, revive: bool) -> bool | None:
         return None
     reach("control.after_read")
     if not store.retry(found.id, using):
-        return False
+        return _refusal(public_id, using)
     if revive:
         revive_descendants(found.id, public_id, using)
     announce.claimable(using)
     return True
+
+
+def _refusal(public_id: UUID, using: str) -> bool | None:
+    """Answer for a job that was not changed: False, or None when it was deleted since it was found (F19)."""
+    return False if store.find(public_id, using) else None

@@ -15,7 +15,7 @@ from django_flare.models import Continuation, Job
 from django_flare.states import BROKEN, Event, JobState, sources
 from django_flare.store.clock import DatabaseNow, aware, now_sql, read_now
 from django_flare.store.compiled import IDS, Compiled
-from django_flare.store.rows import by_index, in_state, jobs, links, locked
+from django_flare.store.rows import by_index, by_key, in_state, jobs, links, locked
 
 CHUNK = 500
 """How many rows one statement names at most; longer lists of ids turn into bad plans."""
@@ -63,12 +63,11 @@ def lock_parents(public_ids: Sequence[UUID], using: str) -> tuple[list[ParentRow
     Raw: the ORM spells no share lock.
     """
     connection = connections[using]
-    field: Any = Job._meta.get_field("public_id")
-    ids = [field.get_db_prep_value(public_id, connection) for public_id in public_ids]
-    job = connection.ops.quote_name(Job._meta.db_table)
+    column, ids = _parent_keys(public_ids, using)
+    job = by_key(Job, connection) if column == "id" else connection.ops.quote_name(Job._meta.db_table)
     statement = f"""
         SELECT id, public_id, state, cancelled_by, depth, {now_sql(connection)} FROM {job}
-        WHERE public_id IN ({", ".join(["%s"] * len(ids))}) ORDER BY id {_SHARE_LOCK[connection.vendor]}
+        WHERE {column} IN ({", ".join(["%s"] * len(ids))}) ORDER BY id {_SHARE_LOCK[connection.vendor]}
         """  # noqa: S608 - the table's name is ours
     with connection.cursor() as cursor:
         cursor.execute(statement, ids)
@@ -77,6 +76,22 @@ def lock_parents(public_ids: Sequence[UUID], using: str) -> tuple[list[ParentRow
         return [], read_now(using)
     rows = [ParentRow(key, _uuid(uid), state, _uuid(by), depth) for key, uid, state, by, depth, _ in found]
     return rows, aware(found[0][-1], connection)
+
+
+def _parent_keys(public_ids: Sequence[UUID], using: str) -> tuple[str, list[Any]]:
+    """Return the column by which the parents are to be locked, and its values.
+
+    InnoDB locks the entry of the index that it reads before the row. A retention that deletes the row locks
+    them the other way round, and the caller who attaches would be the deadlock's victim (F20). So the rows
+    are found first, without a lock, unless a caller's snapshot does not hold them all.
+    """
+    connection = connections[using]
+    if connection.vendor == "mysql":
+        keys = list(jobs(using).filter(public_id__in=public_ids).values_list("pk", flat=True))
+        if len(keys) == len(set(public_ids)):
+            return "id", keys
+    field: Any = Job._meta.get_field("public_id")
+    return "public_id", [field.get_db_prep_value(public_id, connection) for public_id in public_ids]
 
 
 # SQLite's transaction is the lock.

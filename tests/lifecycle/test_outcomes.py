@@ -197,3 +197,17 @@ def test_losses_are_kept_by_every_other_ending():
     for event in ENDINGS:
         if event is not Event.LOSE:
             assert ended(event, run(losses=2), delay=1.0).write.losses is None
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3, 4])
+@pytest.mark.parametrize("event", [Event.RELEASE, Event.SNOOZE, Event.LOSE])
+def test_what_is_given_back_is_one_attempt_whichever_it_was(event, attempt):
+    assert ended(event, run(attempt=attempt, max_attempts=9), delay=1).write.attempt == attempt - 1
+
+
+@pytest.mark.parametrize(
+    "stored", ["no json", "[1]", "7", '{"unknown": 1}', '{"base": -1, "cap": 1, "jitter": 0}']
+)
+def test_a_stored_backoff_that_cannot_be_read_is_replaced_by_that_of_the_settings(stored):
+    """F58"""
+    assert ended(Event.FAIL, run(backoff=stored)).write.delay == 15 * SECOND

@@ -122,9 +122,12 @@ class Actor:
         """Tell whether the actor waits for a lock that another connection holds."""
         return self._connected.is_set() and not self.done and _is_blocked(self)
 
-    def ends_or_blocks(self):
-        """Wait for either; return "done" or "blocked", or "busy" when its outcome was passed over once."""
-        wait_until(lambda: self.done or self.turned_away or self.is_blocked())
+    def ends_or_blocks(self, *, may_block=True):
+        """Wait for either; return "done" or "blocked", or "busy" when its outcome was passed over once.
+
+        Not `may_block`: fail when it does neither, as MariaDB shows a wait also of who passes over at once.
+        """
+        wait_until(lambda: self.done or self.turned_away or (may_block and self.is_blocked()))
         if self.done:
             return "done"
         return "busy" if self.turned_away else "blocked"
@@ -231,14 +234,10 @@ def stop_here(place="test.here"):
 # --- the database's view on locks -------------------------------------------------------------------------------
 
 _BACKEND = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
-_BLOCKED = {
-    "postgresql": """
-        SELECT count(*) FROM pg_stat_activity
-        WHERE pid = %s AND wait_event_type = 'Lock' AND cardinality(pg_blocking_pids(pid)) > 0
-        """,
-    # The wait of an autocommitted statement is seen there too: it has a transaction of its own.
-    "mysql": "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = %s AND trx_state = 'LOCK WAIT'",
-}
+_BLOCKED = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE pid = %s AND wait_event_type = 'Lock' AND cardinality(pg_blocking_pids(pid)) > 0
+    """
 
 
 def _backend(own):
@@ -253,23 +252,19 @@ def _is_blocked(actor):
     if connection.vendor == "sqlite":
         # SQLite has no view on its one lock. Whoever has come to take it while another holds it, waits.
         return bool(actor._statement and actor._statement.lstrip().upper().startswith(_TAKES_THE_LOCK))
-    if connection.vendor == "mysql" and not _view_is_fresh():
-        return False
     with connection.cursor() as cursor:
-        cursor.execute(_BLOCKED[connection.vendor], [actor.backend])
+        if connection.vendor == "mysql":
+            return _mariadb_blocks(actor.backend, cursor)
+        cursor.execute(_BLOCKED, [actor.backend])
         return bool(cursor.fetchone()[0])
 
 
-_last_look = 0.0
-
-
-def _view_is_fresh():
-    """Tell whether MariaDB would build its view anew: it repeats the last answer to whoever asks within 0.1 s."""
-    global _last_look
-    due = time.monotonic() > _last_look + 0.12
-    if due:
-        _last_look = time.monotonic()
-    return due
+def _mariadb_blocks(backend, cursor):
+    """Read it from the monitor's text: the views on locks repeat the last answer to whoever asks within 0.1 s."""
+    cursor.execute("SHOW ENGINE INNODB STATUS")
+    (_, _, status) = cursor.fetchone()
+    transactions = status.partition("LIST OF TRANSACTIONS")[2].split("---TRANSACTION")
+    return any(f"thread id {backend}," in each and "LOCK WAIT" in each for each in transactions)
 
 
 _TAKES_THE_LOCK = ("BEGIN IMMEDIATE", "INSERT", "UPDATE", "DELETE")
@@ -367,13 +362,13 @@ def apply(*outcomes):
     return finish.apply(outcomes, USING)
 
 
-def apply_until_recorded(*outcomes):
+def apply_until_recorded(*outcomes, write=apply):
     """Write outcomes as a worker does: those that were busy again, until none is; return the states."""
     states, left = {}, list(outcomes)
     deadline = time.monotonic() + PATIENCE
     while left:
         assert time.monotonic() < deadline, "the rows stayed busy"
-        applied = finish.apply(left, USING)
+        applied = write(*left)
         states.update(applied.states)
         left = applied.busy
         if left and getattr(_here, "actor", None):

@@ -3,14 +3,18 @@
 # ruff: noqa: E501
 
 import random
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from django.db import transaction
+from django.db.models import F
 
-from django_flare import JobState, jobs
+from django_flare import FlareNotFoundError, JobState, jobs
+from django_flare.lifecycle import retention
 from django_flare.lifecycle.claim import take_turn
 from django_flare.models import Continuation, Job
+from django_flare.store import rows
 from tests.races.support import (
     USING,
     Crash,
@@ -406,3 +410,25 @@ class TestSeveralParents:
         assert attacher.error() is None
         apply_until_recorded(*applied.busy)
         assert_graph_is_settled()
+
+
+def test_attaching_to_a_parent_that_retention_deletes_deadlocks_nobody(stage):
+    """F20: InnoDB would lock the entry of an index first, and retention the row."""
+    parent = jobs.enqueue(work)
+    jobs.cancel(parent)
+    rows.jobs(USING).update(completed_at=F("completed_at") - timedelta(hours=1))
+
+    def prune():
+        return retention.prune({JobState.CANCELLED: timedelta(minutes=1)}, USING)
+
+    def attach():
+        with transaction.atomic():  # where nothing is tried again
+            return jobs.continue_with(parent, work)
+
+    pruning = stage.start(prune, pause_at="retention.before_delete")
+    attaching = stage.start(attach)
+    assert attaching.ends_or_blocks() == "blocked"
+    pruning.go_on()
+
+    assert pruning.result() == 1
+    assert isinstance(attaching.error(), FlareNotFoundError)

@@ -4,16 +4,19 @@
 
 import random
 import time
+from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.db.models import F
 
-from django_flare import JobState, jobs
-from django_flare.lifecycle import housekeeping
+from django_flare import FlareNotFoundError, JobState, jobs
+from django_flare.lifecycle import housekeeping, retention
 from django_flare.lifecycle.claim import take_turn
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Job
 from django_flare.states import Event
+from django_flare.store import rows
 from tests.races.support import (
     USING,
     apply,
@@ -358,3 +361,21 @@ class TestMixedLoad:
             forward, backward = stage.together([partial(make, 1), partial(make, -1)])
             assert forward == backward[::-1]
         assert states() == {JobState.PENDING: 30}
+
+
+@pytest.mark.parametrize("verb", [jobs.cancel, jobs.retry, jobs.discard, jobs.stop])
+def test_a_verb_whose_job_is_pruned_between_its_look_and_its_write_says_that_it_is_unknown(stage, verb):
+    """F19"""
+    job_id = jobs.enqueue(work)
+    apply(discarded(claim_one(job_id)))
+    rows.jobs(USING).update(completed_at=F("completed_at") - timedelta(hours=1))
+
+    caller = stage.start(partial(verb, job_id), pause_at="control.after_read")
+    pruning = stage.start(partial(retention.prune, {JobState.DEAD_LETTER: timedelta(minutes=1)}, USING))
+    assert pruning.ends_or_blocks() == ("blocked" if is_serial() else "done")
+    caller.go_on()
+
+    if is_serial():  # the verb was first
+        assert pruning.result() == (0 if caller.result() else 1)
+    else:
+        assert isinstance(caller.error(), FlareNotFoundError)

@@ -1,0 +1,96 @@
+"""What the package holds itself to in security, each with the tests that hold it; none may get lost."""
+
+# ruff: noqa: E501
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+
+CHECKLIST = {
+    # Who is let in
+    "closed by default: nobody gets anything without a key": "api/test_access.py::test_nobody_gets_anything",
+    "every scope on every method of every path": "api/test_access.py::test_every_scope_on_every_method_of_every_path",
+    "no address is left out of that": "api/test_access.py::test_every_address_is_among_them",
+    "every failure to authenticate looks alike": "api/test_access.py::TestKeys::test_all_that_fail_look_alike",
+    "a key comes in a header, never in the address": "api/test_access.py::TestKeys::test_a_key_in_the_address_is_none",
+    "revocation holds at the next request": (
+        "api/test_access.py::TestKeys::test_a_revoked_key_fails_on_the_next_request"
+    ),
+    "expiry holds at the moment": "store/test_api_keys.py::TestVerification::test_ends_at_the_moment_of_expiry",
+    "a key is kept as a digest alone": (
+        "store/test_api_keys.py::TestAKey::test_has_the_form_and_is_kept_as_a_digest_alone"
+    ),
+    "an unknown id costs the same work": (
+        "store/test_api_keys.py::TestVerification::test_does_the_same_work_for_an_unknown_id"
+    ),
+    "rotation with an overlap": "store/test_api_keys.py::TestRotation::test_may_overlap",
+    "a key's secret is in no log, error or row": (
+        "api/test_access.py::TestKeys::test_the_secret_is_in_no_log_error_or_row"
+    ),
+    "a key is shown once": "management/test_flare_apikey.py::test_the_list_shows_everything_but_secrets",
+    "the last use is written at most once a minute": (
+        "store/test_api_keys.py::TestTheLastUse::test_is_written_at_most_once_a_minute"
+    ),
+    "sessions need the site's CSRF token": (
+        "api/test_access.py::TestSignedIn::test_writing_takes_the_token_of_the_site"
+    ),
+    "sessions need the permission of each action": (
+        "api/test_access.py::TestSignedIn::test_each_action_takes_its_permission"
+    ),
+    "a bad key is not saved by a session": (
+        "api/test_access.py::TestSignedIn::test_a_bad_key_is_not_saved_by_a_session"
+    ),
+    # What may be asked
+    "job types come from the registry, nothing is imported": (
+        "definitions/test_registry.py::test_a_strange_name_is_unknown_and_nothing_is_imported"
+    ),
+    "the same over HTTP": "api/test_bad_input.py::test_a_type_that_is_not_registered",
+    "no field that is the package's own can be set": "api/test_bad_input.py::test_every_unknown_field_is_named",
+    "tracebacks are for admins": "api/test_access.py::TestKeys::test_tracebacks_are_for_admins",
+    "JSON alone is taken": "api/test_bad_input.py::TestHeaders::test_other_bodies",
+    "nothing is decompressed": "api/test_bad_input.py::TestHeaders::test_compressed_bodies",
+    "bodies are bounded, also where the project's limit is higher": (
+        "api/test_bad_input.py::TestSize::test_a_limit_of_the_project_changes_nothing"
+    ),
+    "a large body is not read": "api/test_costs.py::test_a_large_body_is_not_read",
+    "deep nesting is counted, not parsed": "api/test_costs.py::test_deep_nesting_is_counted_and_not_parsed",
+    "many filters are not parsed": "api/test_costs.py::test_many_filters_are_not_parsed",
+    "searches end": "api/test_database_load.py::TestSearches::test_one_that_takes_too_long",
+    "errors are JSON and the same under DEBUG": "api/test_bad_input.py::test_errors_are_the_same_under_debug",
+    "what nobody expected tells nothing": "api/test_hosts.py::test_what_nobody_expected",
+    "random requests find no error of the server": "api/test_fuzzing.py::test_each_operation",
+    # How much
+    "rates are counted by key": "api/test_limits.py::TestCounting::test_keys_are_counted_apart",
+    "forged headers change no rate": "api/test_limits.py::TestCounting::test_forged_headers_change_nothing",
+    "failed authentication is limited too": (
+        "api/test_limits.py::TestCounting::test_failed_authentication_is_counted_by_address"
+    ),
+    "processes count together": "api/test_processes.py::test_processes_together_get_no_more",
+    "idempotency keys of two API keys never collide": "api/test_replay.py::TestReplay::test_another_api_key",
+    # What is told
+    "every address is in the document": "api/test_document.py::test_every_address_is_in_it",
+    "payloads are not logged": "api/test_hosts.py::test_payloads_are_not_logged",
+    "what is redacted is in no answer": "api/test_hosts.py::test_what_is_redacted_is_in_no_answer",
+    "control characters are escaped in logs": "worker/test_logs.py::test_what_would_steer_a_terminal_is_escaped",
+    "one line per event": "worker/test_logs.py::TestText::test_a_record_is_one_line",
+    # The worker and the deployment
+    "probes listen on the loopback alone": "worker/test_health.py::test_it_listens_on_the_loopback_alone",
+    "a recorded error is bounded and printable": "lifecycle/test_failures.py",
+    "the example passes check --deploy": (
+        "example/test_settings.py::TestSystemChecks::test_in_production_there_is_nothing_to_complain_about"
+    ),
+    "failpoints are inert without the setting": "system/test_death.py::TestKilledAtAFailpoint::test_the_variable_alone_breaks_nothing",
+}
+
+
+@pytest.mark.parametrize("requirement", CHECKLIST)
+def test_each_requirement_has_its_test(requirement):
+    file, *names = CHECKLIST[requirement].split("::")
+    body = ast.parse((TESTS / file).read_text()).body
+    for name in names:
+        found = [node for node in body if getattr(node, "name", None) == name]
+        assert found, f"{file} has no {name}"
+        body = found[0].body
