@@ -28,6 +28,8 @@ NAME = f"{OWN_NAMESPACE}bulk_operation"
 
 _KEYS_AT_ONCE = 5_000
 _CHANGES_AT_ONCE = 100
+_BREATH = 0.02
+"""Seconds between two batches in which others get SQLite's write lock, for which nobody queues."""
 
 
 @dataclass(frozen=True)
@@ -140,4 +142,5 @@ def _batches(rows: QuerySet[Job], last: int, ctx: JobContext) -> Iterator[list[t
         while batch := list(islice(readable, _CHANGES_AT_ONCE)):
             yield [(str(public_id), f"{job_type} {public_id}") for _, public_id, job_type in batch]
             ctx.report_progress((batch[-1][0] - first + 1) / (last - first + 1))
+            ctx.sleep(_BREATH)
         ctx.report_progress((high - first + 1) / (last - first + 1))

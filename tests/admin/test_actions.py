@@ -13,7 +13,7 @@ from tests.admin.support import LIST, messages, page_of, parse
 from tests.admin.test_list import one_in_each_state
 from tests.support import Driver, make_job, row, state, states
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 
 def select(client, verb, *job_ids, address=LIST, follow=True, **more):

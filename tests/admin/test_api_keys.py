@@ -10,7 +10,7 @@ from django_flare.models import ApiKey
 from django_flare.store import api_keys
 from tests.admin.support import messages, parse, rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 KEYS = "/admin/django_flare/apikey/"
 FACTS = {"name": "shop", "scope": "write", "expires_at_0": "", "expires_at_1": ""}

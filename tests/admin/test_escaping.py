@@ -8,7 +8,7 @@ from django_flare import jobs
 from tests.admin.support import LIST, page_of, parse
 from tests.support import Driver, force, make_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 CORPUS = [
     "<script>alert(1)</script>",

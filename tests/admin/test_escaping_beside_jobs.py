@@ -11,7 +11,7 @@ from tests.admin.test_escaping import CORPUS, assert_harmless, shape
 from tests.support import USING, Driver, force, make_job
 from tests.testapp.jobs import once
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 ADMIN = "/admin/django_flare/"
 

@@ -15,7 +15,7 @@ from tests.admin.support import LIST, page_of, parse
 from tests.support import Driver, force, make_job
 from tests.testapp.jobs import plain
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 
 @pytest.fixture

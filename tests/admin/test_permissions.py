@@ -12,7 +12,7 @@ from tests.admin.support import LIST, page_of, parse
 from tests.admin.test_list import one_in_each_state
 from tests.support import columns, row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 ROLES = {
     "anonymous": None,

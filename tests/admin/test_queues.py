@@ -8,7 +8,7 @@ from tests.admin.support import messages, parse
 from tests.admin.test_dashboard import DASHBOARD, cells
 from tests.support import make_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 QUEUES = "/admin/django_flare/queue/"
 PAUSE, RESUME = f"{QUEUES}pause/", f"{QUEUES}resume/"

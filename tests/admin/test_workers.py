@@ -6,7 +6,7 @@ from django_flare.models import Worker
 from tests.admin.support import parse, rows
 from tests.support import Driver
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 WORKERS = "/admin/django_flare/worker/"
 

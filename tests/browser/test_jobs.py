@@ -1,5 +1,7 @@
 """Somebody on call finds jobs, reads them and does something about them."""
 
+import os
+
 import pytest
 from playwright.sync_api import expect
 
@@ -10,6 +12,8 @@ from tests.system.support import all_in
 from tests.testapp.jobs import plain
 
 LIST = "/admin/django_flare/job/"
+MANY = 20_000 if os.environ.get("FLARE_TEST_WHOLE") else 10_100
+"""More than a list counts."""
 
 
 def open_list(page, **filters):
@@ -79,7 +83,7 @@ def test_a_selection_is_cancelled_after_a_question(page):
 
 @pytest.mark.timeout(300)
 def test_all_that_match_are_cancelled_by_a_job(page, workers):
-    jobs.enqueue_many(plain, [{}] * 20_000, queue="flood")
+    jobs.enqueue_many(plain, [{}] * MANY, queue="flood")
     spared = jobs.enqueue(plain, queue="other")
     page.goto(f"{LIST}?queue=flood")
     page.locator(".paginator", has_text="10,000+ jobs").wait_for()
@@ -90,9 +94,10 @@ def test_all_that_match_are_cancelled_by_a_job(page, workers):
     page.get_by_text("there are more").wait_for()
     page.get_by_role("button", name="Yes: Cancel").click()
     page.get_by_text("A job does it now").wait_for()
-    workers.start("--processes", "0", "--queues", "default")
+    # A lease that outlasts a busy machine: run again, it would count only those that were left.
+    workers.start("--processes", "0", "--queues", "default", flare={"LEASE": 120, "BEAT": 2})
     page.locator(".flare-head progress").wait_for()
     page.locator(".flare-head .flare-badge", has_text="Succeeded").wait_for(timeout=200_000)
-    page.locator("pre", has_text='"changed": 20000').wait_for()
-    assert Job.objects.filter(queue="flood", state=JobState.CANCELLED).count() == 20_000
+    page.locator("pre", has_text=f'"changed": {MANY}').wait_for()
+    assert Job.objects.filter(queue="flood", state=JobState.CANCELLED).count() == MANY
     assert Job.objects.get(public_id=spared).state == JobState.PENDING

@@ -173,7 +173,7 @@ class Model:
         if job["state"] in {SUCCEEDED, *BROKEN}:
             return {"final"}
         if job["state"] is PROCESSING:
-            return {"running"}
+            return {"stop_requested" if job["stop"] else "running"}
         if any(self.jobs[parent]["state"] is not SUCCEEDED for parent in job["parents"]):
             return {"waiting_for_parents"}
         if job["state"] is not PENDING and job["run_at"] > self.now:

@@ -441,6 +441,8 @@ def finish_events():
     )
 
 
+SEED = 20261124
+"""Of the histories that `make test` plays: a change is judged by itself, `make model` looks for more."""
 EXAMPLES = int(os.environ.get("FLARE_MODEL_EXAMPLES") or (250 if connection.vendor == "sqlite" else 60))
 
 
@@ -455,7 +457,8 @@ def the_machines_world():
 @pytest.mark.timeout(0)
 @pytest.mark.django_db
 def test_random_histories_go_as_the_model_says():
-    chosen = int(os.environ.get("FLARE_MODEL_SEED") or random.getrandbits(32))
+    chosen = SEED if "FLARE_MODEL_EXAMPLES" not in os.environ else random.getrandbits(32)
+    chosen = int(os.environ.get("FLARE_MODEL_SEED") or chosen)
     effort = settings(
         max_examples=EXAMPLES,
         stateful_step_count=40,

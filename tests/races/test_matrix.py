@@ -21,7 +21,7 @@ from django_flare.store.faults import Fault
 from tests.races.operations import OPERATIONS, World, answer, snapshot
 from tests.races.support import Stage, is_serial, own_transaction, stop_here
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.whole_run_on("postgres")]
 
 BEFORE_COMMIT = "test.here"
 # Those of a turn are the same as that and as no race at all.
