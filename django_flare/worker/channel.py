@@ -71,6 +71,15 @@ class Report:
     fatal: str = ""
 
 
+def file_of(descriptor: int) -> tuple[int, int] | None:
+    """Return which file the descriptor stands for, None when it is closed."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Sender:
     """The child's end of the pipe."""
 

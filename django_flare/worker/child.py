@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from django_flare.worker.channel import PULSE, Leash, Report, Sender
+from django_flare.worker.channel import PULSE, Leash, Report, Sender, file_of
 from django_flare.worker.options import WorkerOptions
 from django_flare.worker.process import MemoryWatch, MissingTablesError, run_service
 from django_flare.worker.service import WorkerService, end_process
@@ -42,8 +42,9 @@ class Child:
     def __init__(self, options: WorkerOptions, leash: Leash) -> None:
         self._options = options
         self._orders = leash.orders
+        self._pipes = {descriptor: file_of(descriptor) for descriptor in (leash.orders, leash.reports)}
         self._sender = Sender(leash.reports)
-        self._service = WorkerService(options, self._report)
+        self._service = WorkerService(options, self._report, self._distrust)
         self._memory = MemoryWatch(self._service, options.max_memory)
         self._ended = threading.Event()
         self._has_complained = False
@@ -90,6 +91,15 @@ class Child:
             if not self._has_complained:
                 logger.exception("A step of the pulse failed; it is tried again every second")
             self._has_complained = True
+
+    def _distrust(self) -> None:
+        """End this process if a handler has closed its pipes, and with them what the others had open.
+
+        The supervisor sees that, too, and kills it; by then a neighbour might have failed for want of its
+        connection, and that attempt would count.
+        """
+        if any(file_of(descriptor) != file for descriptor, file in self._pipes.items()):
+            os.killpg(0, signal.SIGKILL)
 
     def _report(self, **more: Any) -> None:
         service = self._service

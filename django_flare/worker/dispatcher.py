@@ -52,6 +52,7 @@ class Dispatcher(threading.Thread):
         identity: Identity,
         outlook: Outlook,
         overran: Callable[[Run], object] | None = None,
+        distrust: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(name="flare-dispatcher", daemon=True)
         self.inbox = Inbox()
@@ -67,6 +68,7 @@ class Dispatcher(threading.Thread):
         self._identity = identity
         self._appetite = Appetite(options.concurrency, options.max_jobs)
         self._outlook = outlook
+        self._distrust = distrust
         self._types = {definition.name: definition for definition in registry.definitions()}
         self._hand = Hand()
         self._caution = Caution()
@@ -168,6 +170,8 @@ class Dispatcher(threading.Thread):
                 self._settle(run, run.recorded)
                 self._outlook.note_recorded(Applied({run.row.id: run.recorded}))
             elif run.outcome is not None:
+                if run.outcome.event is Event.FAIL and self._distrust is not None:
+                    self._distrust()
                 self._hand.unwritten[run.row.id] = run.outcome
 
     def _turn(self, woken: bool) -> None:

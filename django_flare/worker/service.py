@@ -44,9 +44,15 @@ class WorkerService:
 
     `changed` is called when there is something new to tell the supervisor, which replaces this process
     when it retires. Without one, a handler that nothing can end keeps a thread of this process.
+    `distrust` is called before a failure counts: it may end the process instead.
     """
 
-    def __init__(self, options: WorkerOptions, changed: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        options: WorkerOptions,
+        changed: Callable[[], object] | None = None,
+        distrust: Callable[[], object] | None = None,
+    ) -> None:
         self._options = options
         self._changed = changed or (lambda: None)
         self.announced_id = ""
@@ -60,7 +66,7 @@ class WorkerService:
             has_wakeups=kind is not None,
             attention=kind.attention if kind else 0,
         )
-        self._dispatcher = Dispatcher(options, self._identity, self._outlook, self._overran)
+        self._dispatcher = Dispatcher(options, self._identity, self._outlook, self._overran, distrust)
         self._heartbeat = Heartbeat(self._dispatcher, self._identity, options.database)
         self._housekeeper = Housekeeper(lambda: self._heartbeat.is_steady, options.database)
         wake = self._dispatcher.inbox.wake

@@ -8,6 +8,7 @@ from django.db.models import Max
 
 from django_flare import JobState, jobs
 from django_flare.models import Job
+from django_flare.worker.children import is_exiting
 from tests.system.support import events, eventually, history, row, states
 from tests.testapp import system_jobs as work
 from tests.testapp.models import Ledger
@@ -68,6 +69,22 @@ def _assert_suspects_ran_alone(poison):
         assert not neighbours.filter(pk__gt=run.pk).exists(), "a job was started beside a suspect"
         begun = neighbours.filter(event="started").count()
         assert begun == neighbours.filter(event="finished").count(), "a job ran beside a suspect"
+
+
+@pytest.mark.timeout(300)
+def test_what_fails_for_want_of_its_files_is_not_blamed(workers):
+    """Also when the supervisor is late and cannot end the process in time."""
+    neighbour = jobs.enqueue(work.wants_files)
+    worker = workers.start("--concurrency", 2, flare=LONG_LEASE)
+    eventually(lambda: events(neighbour, "started"))
+    child = worker.child()
+    worker.freeze()
+    poison = jobs.enqueue(work.poison, {"kind": "files"}, max_attempts=2)
+    eventually(lambda: is_exiting(child))
+    worker.thaw()
+    eventually(_all_ended, timeout=100)
+    assert states(neighbour, poison) == [JobState.SUCCEEDED, JobState.DEAD_LETTER]
+    assert history(neighbour) == [(1, "lost")]
 
 
 @pytest.mark.timeout(300)
