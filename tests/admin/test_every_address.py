@@ -1,4 +1,4 @@
-"""Every address of ours in the admin, asked and posted to by everybody: each does what one's permissions name."""
+"""Every address of ours in the admin, read and posted to by everybody: permissions say what happens."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
