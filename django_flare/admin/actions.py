@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -61,8 +62,7 @@ def act_on_selection(page: Any, request: HttpRequest, rows: QuerySet[Any], verb:
     if not _is_confirmed(request, verb):
         states = Counter(each.state for each in chosen)
         return _ask(page, request, verb, states, unreadable=unreadable)
-    done, kept = _act(chosen, verb)
-    record(request.user, Job, (each.named for each in done), str(WORDS[verb.name].record))
+    done, kept = _act(request, chosen, verb)
     _tell(page, request, verb, len(done), Counter(each.state for each in kept), unreadable)
     return None
 
@@ -79,10 +79,9 @@ def act_on_one(page: Any, request: HttpRequest, job: Any, name: str) -> HttpResp
         raise Http404
     if verb.fits(job.state) and not _is_confirmed(request, verb):
         return _ask(page, request, verb, Counter([job.state]), job=job)
-    done, kept = _act([Chosen(job.pk, job.public_id, job.job_type, job.state)], verb)
-    record(request.user, Job, (each.named for each in done), str(WORDS[verb.name].record))
+    done, kept = _act(request, [Chosen(job.pk, job.public_id, job.job_type, job.state)], verb)
     _tell(page, request, verb, len(done), Counter(each.state for each in kept))
-    return HttpResponseRedirect(job_url(job.public_id, page.admin_site.name))
+    return _to_page(page, request, job.public_id)
 
 
 def _require(request: HttpRequest, verb: Verb) -> None:
@@ -94,16 +93,27 @@ def _is_confirmed(request: HttpRequest, verb: Verb) -> bool:
     return not asks_first(verb) or request.POST.get("confirmed") == _YES
 
 
-def _act(chosen: Iterable[Chosen], verb: Verb) -> tuple[list[Chosen], list[Chosen]]:
+def _act(request: HttpRequest, chosen: Iterable[Chosen], verb: Verb) -> tuple[list[Chosen], list[Chosen]]:
     """Return the jobs that were changed and those that were not, as each verb has answered."""
     done: list[Chosen] = []
     kept: list[Chosen] = []
-    for each in chosen:
-        try:
-            (done if verb.act(str(each.public_id)) else kept).append(each)
-        except FlareNotFoundError:
-            kept.append(each)
+    try:
+        for each in chosen:
+            try:
+                (done if verb.act(str(each.public_id)) else kept).append(each)
+            except FlareNotFoundError:
+                kept.append(each)
+    finally:
+        # What was done is written down also when the database fails in the middle.
+        record(request.user, Job, (each.named for each in done), str(WORDS[verb.name].record))
     return done, kept
+
+
+def _to_page(page: Any, request: HttpRequest, job_id: Any) -> HttpResponse:
+    """Lead to the job's page; from there the way back is to the list as it was filtered."""
+    address = job_url(job_id, page.admin_site.name)
+    filters = {"opts": page.opts, "preserved_filters": page.get_preserved_filters(request)}
+    return HttpResponseRedirect(add_preserved_filters(filters, address))
 
 
 def _tell(
@@ -139,6 +149,7 @@ def _ask(
         **page.admin_site.each_context(request),
         "opts": page.opts,
         "media": page.media,
+        "preserved_filters": page.get_preserved_filters(request),
         "title": words.question,
         "words": words,
         "will": words.will % fitting if fitting else "",
@@ -166,7 +177,7 @@ def _act_on_all(page: Any, request: HttpRequest, verb: Verb) -> HttpResponse:
     name = f"{WORDS[verb.name].button} {job_id}"
     record(request.user, Job, [(job_id, name)], _("Started for all jobs that match."))
     page.message_user(request, _("A job does it now; this page shows how far it is."), messages.SUCCESS)
-    return HttpResponseRedirect(job_url(job_id, page.admin_site.name))
+    return _to_page(page, request, job_id)
 
 
 def _as_counted(counted: dict[str, CountedUpTo], verb: Verb) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
@@ -23,6 +24,7 @@ from django_flare.conf import flare_settings
 from django_flare.models import ApiKey
 from django_flare.store import api_keys
 from django_flare.store.clock import read_now
+from django_flare.store.transactions import in_transaction
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -94,6 +96,17 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         if key.is_valid:
             return badge(_("Valid"), "good")
         return badge(_("Revoked"), "bad") if key.revoked_at else badge(_("Expired"), "old")
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Show the form, or make the key; of two who want one name, the second sees the form again."""
+        answer = partial(super().add_view, request, form_url, extra_context)
+        if request.method != "POST":
+            return answer()
+        try:
+            return in_transaction(answer, flare_settings().database)
+        except ValidationError:
+            # What the form had found in order was so no more when the key was made: now it says so.
+            return answer()
 
     @sensitive_variables("new")
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -18,7 +18,7 @@ from django_flare.admin.verbs import WORDS
 from django_flare.errors import Discard
 from django_flare.jobs.overview import MOST_COUNTED
 from django_flare.models import Job
-from django_flare.operations import VERBS, BulkOperation, Verb, selections
+from django_flare.operations import NAME, VERBS, BulkOperation, Verb, selections
 from django_flare.states import JobState
 
 SOURCE = "admin"
@@ -49,6 +49,12 @@ def operation_for(page: Any, request: HttpRequest, found: JobList, verb: Verb, l
         user_id=str(request.user.pk),
         last=last,
     )
+
+
+def is_operation_of(user: Any, job: Any) -> bool:
+    """Tell whether the job is an operation that the user has started in the admin."""
+    asked = job.payload if job.job_type == NAME else None
+    return isinstance(asked, dict) and (asked.get("source"), asked.get("user_id")) == (SOURCE, str(user.pk))
 
 
 def _as_shown(found: JobList) -> Criteria:

@@ -25,7 +25,7 @@ from django_flare.admin.job_page import find_job
 from django_flare.admin.verbs import WORDS
 from django_flare.jobs.figures import SCALES, EndedRow, read_dead_letters, read_figures
 from django_flare.jobs.overview import read_queues, read_states, read_workers
-from django_flare.models import Dashboard, Job
+from django_flare.models import Dashboard, Job, Queue, Worker
 
 PERIODS = (
     ("1h", gettext_lazy("Last hour")),
@@ -136,8 +136,8 @@ class DashboardAdmin(ReadOnlyAdmin):
             "dead": rows.dead_rows(self._visible(request, read_dead_letters(_DEAD))),
             "may_retry": may(request, "retry_job"),
             "may_pause": may(request, "pause_queue"),
-            "may_see_queues": may(request, "view_queue"),
-            "may_see_workers": may(request, "view_worker"),
+            "may_see_queues": may(request, "view_queue") and self.admin_site.is_registered(Queue),
+            "may_see_workers": may(request, "view_worker") and self.admin_site.is_registered(Worker),
         }
         if found["may_see_queues"]:
             found["queues"] = rows.queue_rows(read_queues(budget=_COUNTED)[:_QUEUES])

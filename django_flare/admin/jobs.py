@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_flare.admin import actions
 from django_flare.admin.base import ReadOnlyAdmin, may
+from django_flare.admin.bulk import is_operation_of
 from django_flare.admin.changelist import CappedPaginator, JobList
 from django_flare.admin.criteria import PARAMETERS
 from django_flare.admin.documents import raw_answer
@@ -99,8 +100,13 @@ class JobAdmin(ReadOnlyAdmin):
         return lookup in PARAMETERS
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the job with this public id, or None."""
-        return find_job(self.get_queryset(request), object_id)
+        """Return the job with this public id, or None; an operation is seen by whoever has started it."""
+        job = find_job(self.get_queryset(request), object_id)
+        if job is not None:
+            return job
+        # Without the restrictions of a project: its queue is not one that the operator may see, perhaps.
+        other = find_job(super().get_queryset(request), object_id)
+        return other if other is not None and is_operation_of(request.user, other) else None
 
     # Actions.
 

@@ -90,8 +90,15 @@ class QueueAdmin(ReadOnlyAdmin):
         name = request.POST.get("queue", "")
         try:
             changed = verb(name)
-        except FlareOptionError as error:
-            messages.error(request, str(error))
+        except FlareOptionError:
+            # Its own words are for programmers.
+            messages.error(
+                request,
+                _(
+                    "That is no name of a queue: up to 100 ASCII letters, digits, underscores, dots, colons"
+                    " and hyphens, no hyphen in front."
+                ),
+            )
         else:
             if changed:
                 record(request.user, Queue, [(name, name)], entry)

@@ -16,15 +16,18 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from django.db import connections
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connections
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.transaction import atomic
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_flare import values
 from django_flare.conf import flare_settings
 from django_flare.models import ApiKey
 from django_flare.models.api_key import DIGEST_LENGTH, SCOPES
-from django_flare.store.clock import DatabaseNow, now_sql
+from django_flare.store.clock import DatabaseNow, now_sql, read_now
 from django_flare.store.compiled import Lookup
 
 _FORM = re.compile(r"flare_([0-9a-f]{16})_[0-9a-f]{64}", re.ASCII)
@@ -46,7 +49,8 @@ class NewKey:
 def issue(name: str, scopes: Collection[str], expires_at: datetime | None = None) -> NewKey:
     """Make a key with the highest of `scopes`, which includes the others.
 
-    Raises ValidationError for a name that is taken or cannot be one, ValueError for a bad scope.
+    Raises ValidationError for a name that is taken or cannot be one and for an expiry that has passed,
+    ValueError for a bad scope.
     """
     public_id = secrets.token_hex(8)
     text = _text(public_id)
@@ -60,9 +64,20 @@ def issue(name: str, scopes: Collection[str], expires_at: datetime | None = None
     )
     # The time is the database's, so it is not known yet.
     key.full_clean(exclude=["created_at"])
-    key.save(using=flare_settings().database, force_insert=True)
+    _insert(key, flare_settings().database)
     key.refresh_from_db()
     return NewKey(key, text)
+
+
+def _insert(key: ApiKey, using: str) -> None:
+    try:
+        with atomic(using):
+            key.save(using=using, force_insert=True)
+    except IntegrityError:
+        # The name was free and the time was ahead a moment ago: one of the two is so no more.
+        if key.expires_at is not None and key.expires_at <= read_now(using):
+            raise ValidationError({"expires_at": _("Enter a time ahead.")}) from None
+        raise ValidationError({"name": key.unique_error_message(ApiKey, ("name",))}) from None
 
 
 @sensitive_variables("text")

@@ -1,6 +1,7 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.urls import resolve
 
 from django_flare import Discard, jobs, operations
@@ -82,6 +83,21 @@ class TestOnASelection:
         select(operator, "cancel", inside, outside, address=f"{LIST}?queue=in", confirmed="yes")
         assert states(inside, outside) == [JobState.CANCELLED, JobState.PENDING]
 
+    def test_what_was_done_before_the_database_failed_is_in_the_history(self, operator, monkeypatch):
+        first, second = make_job(), make_job()
+
+        def fail_at_the_second(job_id):
+            if job_id == second:
+                raise OperationalError("gone")
+            return jobs.cancel(job_id)
+
+        verb = operations.Verb("cancel", VERBS["cancel"].event, fail_at_the_second)
+        monkeypatch.setitem(VERBS, "cancel", verb)
+        with pytest.raises(OperationalError):
+            select(operator, "cancel", first, second, confirmed="yes")
+        assert states(first, second) == [JobState.CANCELLED, JobState.PENDING]
+        assert log() == [(first, "Cancelled.")]
+
     def test_jobs_that_a_project_hides_are_out_of_reach(self, operator, monkeypatch):
         hide_queue("secret", monkeypatch)
         seen, hidden = make_job(queue="open"), make_job(queue="secret")
@@ -131,6 +147,19 @@ class TestOnOneJob:
         assert "Cancelled." in history
         assert "operator" in history
 
+    def test_the_way_back_to_the_filtered_list_is_kept(self, operator):
+        job_id = make_job(queue="mail")
+        here = f"{page_of(job_id)}?_changelist_filters=queue%3Dmail"
+        (form,) = parse(operator.get(here)).find("div", "flare-head")[0].find("form")
+        address = form.attributes["action"]
+        question = parse(operator.post(address))
+        back = question.find("a", "flare-back")[0].attributes["href"]
+        assert back == here
+        answer = operator.post(address, {"confirmed": "yes"}, follow=True)
+        assert answer.redirect_chain == [(here, 302)]
+        crumbs = parse(answer).find(css="breadcrumbs")[0].find("a")
+        assert f"{LIST}?queue=mail" in [each.attributes["href"] for each in crumbs]
+
     def test_what_the_state_forbids_is_said(self, operator):
         job_id = make_job()
         Driver().succeed(job_id)
@@ -171,7 +200,7 @@ class TestOnAllThatMatch:
         Driver().succeed(many[0])
         answer = self.ask(operator, confirmed="yes")
         operation = Job.objects.get(job_type=operations.NAME)
-        assert answer.url == page_of(operation.public_id)
+        assert answer.url == f"{page_of(operation.public_id)}?_changelist_filters=queue%3Dmany"
         late = make_job(queue="many")
         result, progress = run_operation(operation)
         assert result == {"changed": 149, "unchanged": 0}
@@ -231,6 +260,18 @@ class TestOnAllThatMatch:
         self.ask(operator, address=LIST, confirmed="yes")
         run_operation(Job.objects.get(job_type=operations.NAME))
         assert states(seen, hidden) == [JobState.CANCELLED, JobState.PENDING]
+
+    def test_whoever_started_it_sees_how_far_it_is(self, member, monkeypatch):
+        """Also where a project shows them some queues only, and that of operations is none of those."""
+        hide_queue("default", monkeypatch)
+        make_job(queue="many")
+        client = member("view_job", "cancel_job", "stop_job")
+        answer = self.ask(client, confirmed="yes")
+        operation = Job.objects.get(job_type=operations.NAME)
+        assert answer.url == f"{page_of(operation.public_id)}?_changelist_filters=queue%3Dmany"
+        assert "how far it is" in messages(client.get(answer.url))[0]
+        assert member("view_job", name="other").get(page_of(operation.public_id)).status_code == 302
+        assert client.get(page_of(make_job(queue="default"))).status_code == 302
 
     @pytest.mark.parametrize("change", ["lost permission", "inactive", "gone", "no longer staff"])
     def test_a_user_who_may_no_longer_changes_nothing(self, member, change):

@@ -1,11 +1,16 @@
 """API keys in the admin: a key's text is shown once, in one answer, and kept nowhere."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
+from django.db import connections
 
+from django_flare.admin.api_keys import ApiKeyAdmin
 from django_flare.models import ApiKey
 from django_flare.store import api_keys
 from tests.admin.support import messages, parse, rows
@@ -58,6 +63,35 @@ def test_posting_the_form_twice_makes_one_key(operator):
     assert texts == []
     assert "already exists" in answer.content.decode()
     assert ApiKey.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_take_one_name_at_once_the_second_is_told(member, monkeypatch):
+    """Both forms are found in order, unless the database lets only one of them be looked at."""
+    clients = [member(name=f"person{number}", is_superuser=True) for number in range(2)]
+    both = threading.Barrier(2)
+    save_form = ApiKeyAdmin.save_form
+
+    def wait_for_the_other(*given, **named):
+        with suppress(threading.BrokenBarrierError):
+            both.wait(2)
+        return save_form(*given, **named)
+
+    monkeypatch.setattr(ApiKeyAdmin, "save_form", wait_for_the_other)
+
+    def post(client):
+        try:
+            return make(client)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor() as pool:
+        made, refused = sorted(pool.map(post, clients), key=lambda answered: not answered[1])
+    assert len(made[1]) == 1
+    assert (refused[0].status_code, refused[1]) == (200, [])
+    assert "API key with this Name already exists." in refused[0].content.decode()
+    assert api_keys.verify(made[1][0]).name == "shop"
+    assert ApiKey.objects.count() == LogEntry.objects.count() == 1
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
 """Whatever stands in a row: it is shown as text, and no page gets an element of it."""
 
+from unittest import mock
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
+from django.db.models import CharField, JSONField, TextField
 
 from django_flare import jobs
+from django_flare.models import Attempt, Job
 from tests.admin.support import LIST, page_of, parse
-from tests.support import Driver, force, make_job
+from tests.support import Driver, force, make_job, row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
@@ -89,6 +93,9 @@ def build(text):
             tags={text: text},
             idempotency_scope=f"{each}"[:36] + text[:60],
             idempotency_key=text,
+            fingerprint=text[:64],
+            headers={text: text},
+            backoff={text: text},
         )
     with connection.cursor() as cursor:
         cursor.execute(
@@ -109,13 +116,19 @@ def test_no_element_comes_of_a_text(operator, text):
 def shapes(operator, text):
     """Return the shapes of the pages on which `text` is shown, after a look at each."""
     job_id = build(text)
+    key = row(job_id).pk
     pages = [operator.get(page_of(job_id)), operator.get(LIST)]
+    with mock.patch("django_flare.admin.graph.MOST_NODES", 1):
+        pages.append(operator.get(page_of(job_id)))
     searched = [
         operator.get(LIST, {"q": text}),
         operator.get(LIST, {"queue": text, "job_type": text}),
     ]
     jobs.retry(job_id)
     pages.append(operator.post(page_of(job_id, "act/cancel")))
+    chosen = {"action": "cancel_jobs", "_selected_action": key}
+    pages.append(operator.post(LIST, chosen))
+    pages.append(operator.post(LIST, {**chosen, "select_across": "1"}))
     pages.append(operator.post(page_of(job_id, "act/cancel"), {"confirmed": "yes"}, follow=True))
     pages.append(operator.get(page_of(job_id, "history")))
     pages.append(operator.get("/admin/"))
@@ -149,6 +162,23 @@ def test_the_text_is_there_to_be_read(operator):
     text = CORPUS[0]
     page = parse(operator.get(page_of(build(text))))
     assert page.text.count(text) > 5
+
+
+HIDDEN = {"id", "public_id", "state", "outcome"}
+"""Columns whose values are ours alone: the database takes no others."""
+
+
+@pytest.mark.parametrize("model", [Job, Attempt])
+def test_no_column_of_text_is_left_out(db, model):
+    text = CORPUS[0]
+    build(text)
+    columns = {
+        column.attname
+        for column in model._meta.concrete_fields
+        if isinstance(column, CharField | TextField | JSONField) and column.attname not in HIDDEN
+    }
+    stored = model.objects.order_by("-pk").values(*columns)[0]
+    assert [name for name in columns if text not in str(stored[name])] == []
 
 
 def test_an_element_would_be_seen(operator):

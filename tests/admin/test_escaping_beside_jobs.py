@@ -2,9 +2,10 @@
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
 
 from django_flare import JobState
-from django_flare.models import ApiKey, Queue, Rollup, Worker
+from django_flare.models import ApiKey, Job, Queue, Rollup, Worker
 from django_flare.store import api_keys, rollups, rows
 from tests.admin.support import parse
 from tests.admin.test_escaping import CORPUS, assert_harmless, shape
@@ -46,11 +47,26 @@ def shapes(operator, text):
     worker = Worker.objects.get()
     parts = [
         *("dashboard/", "dashboard/content/", "queue/", "worker/", "apikey/"),
-        *(f"apikey/{key}/change/", f"apikey/{key}/revoke/"),
+        *(f"apikey/{key}/{part}/" for part in ("change", "history", "delete", "revoke")),
+        *(f"worker/{quote(worker.pk)}/{part}/" for part in ("change", "history")),
+        *(f"queue/{quote(text[:99] + '!')}/{part}/" for part in ("change", "history")),
     ]
     pages = [operator.get(ADMIN + part) for part in parts]
+    dead = Job.objects.get(state=JobState.DEAD_LETTER).public_id
+    pages.append(operator.post(f"{ADMIN}dashboard/retry/", {"job": dead}, follow=True))
     pages.append(operator.post(f"{ADMIN}queue/pause/", {"queue": text}, follow=True))
     pages.append(operator.post(f"{ADMIN}apikey/{key}/revoke/", follow=True))
+    pages.append(operator.post(f"{ADMIN}apikey/{key}/revoke/", follow=True))
+    chosen = {"action": "delete_selected", "_selected_action": key}
+    pages.append(operator.post(f"{ADMIN}apikey/", chosen))
+    new = {
+        "name": "".join(filter(str.isprintable, text[:90])) + "2",
+        "scope": "read",
+        "expires_at_0": "",
+        "expires_at_1": "",
+    }
+    pages.append(operator.post(f"{ADMIN}apikey/add/", new))
+    pages.append(operator.post(f"{ADMIN}apikey/add/", new))
     pages.append(operator.get("/admin/"))
     for page in pages:
         assert_harmless(page)

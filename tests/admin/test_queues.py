@@ -58,7 +58,7 @@ def test_what_changes_nothing_leaves_no_history(operator):
 def test_a_name_that_no_queue_can_have(operator, name):
     answer = operator.post(PAUSE, {"queue": name}, follow=True)
     (said,) = messages(answer)
-    assert said.startswith("Queue: ")
+    assert said.startswith("That is no name of a queue: ")
     assert parse(answer).find("b") == []
     assert not LogEntry.objects.exists()
 

@@ -12,7 +12,7 @@ from django_flare import jobs
 from django_flare.models import ApiKey, Queue
 from django_flare.models.rollup import Level
 from django_flare.states import JobState
-from django_flare.store import rollups
+from django_flare.store import api_keys, rollups
 from django_flare.store.clock import DatabaseNow
 from tests.browser.axe import violations
 from tests.support import USING, Driver, state
@@ -108,6 +108,47 @@ def test_the_dashboard_follows_by_itself_and_a_dead_letter_is_retried(page):
     assert state(job_id) == JobState.PENDING
 
 
+HIDE = """
+isHidden => {
+  Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+"""A browser without windows never hides a tab by itself."""
+
+
+HURRY = "const wait = setTimeout; window.setTimeout = (work, pause) => wait(work, pause / 50);"
+"""A tenth of a second instead of five."""
+
+
+def test_nobody_is_asked_while_the_page_is_hidden_or_paused(page):
+    asked = []
+    page.on("request", lambda request: "content/" in request.url and asked.append(request.url))
+    page.add_init_script(HURRY)
+    page.goto(DASHBOARD)
+
+    def goes_on():
+        with page.expect_response(lambda answer: "content/" in answer.url):
+            pass
+
+    def rests():
+        # What is under way may still come.
+        page.wait_for_timeout(1_000)
+        before = len(asked)
+        page.wait_for_timeout(1_500)
+        return len(asked) == before
+
+    goes_on()
+    page.evaluate(HIDE, True)
+    assert rests()
+    page.evaluate(HIDE, False)
+    goes_on()
+    page.get_by_role("button", name="Pause refreshing").click()
+    assert rests()
+    page.get_by_role("button", name="Refresh again").click()
+    goes_on()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(log_in, scheme):
     fill()
@@ -115,6 +156,14 @@ def test_axe_finds_nothing(log_in, scheme):
     page.goto(f"{DASHBOARD}?period=24h")
     page.locator("#flare-table-ended summary").click()
     assert violations(page, "#content") == []
-    for part in ("queue/", "worker/"):
-        page.goto(ADMIN + part)
-        assert violations(page, "#content .module, #content #result_list") == []
+    key = api_keys.issue("shop", ["read"]).key.pk
+    for address, *parts in (
+        ("queue/", "#content .module", ".flare-line"),
+        ("worker/", ".field-life"),
+        ("worker/wrk_5Fweb1_5F4711_5Fc0ffee/change/", ".field-life .readonly"),
+        ("apikey/", ".field-validity"),
+        (f"apikey/{key}/change/", ".field-validity .readonly", ".object-tools"),
+        (f"apikey/{key}/revoke/", "#content"),
+    ):
+        page.goto(ADMIN + address)
+        assert violations(page, *parts) == []

@@ -76,6 +76,69 @@ CHECKLIST = {
     "what is redacted is in no answer": "api/test_hosts.py::test_what_is_redacted_is_in_no_answer",
     "control characters are escaped in logs": "worker/test_logs.py::test_what_would_steer_a_terminal_is_escaped",
     "one line per event": "worker/test_logs.py::TestText::test_a_record_is_one_line",
+    # The admin
+    "every address of the admin by every role, read and posted": "admin/test_every_address.py::test_each_address",
+    "no address of the admin is left out of that": "admin/test_every_address.py::test_no_address_is_left_out",
+    "each action of the admin takes its own permission, on one, some or all": "admin/test_permissions.py::TestMatrix",
+    "who has lost the permission meanwhile changes nothing": (
+        "admin/test_actions.py::TestOnAllThatMatch::test_a_user_who_may_no_longer_changes_nothing"
+    ),
+    "a GET changes nothing": "admin/test_actions.py::TestOnOneJob::test_a_get_changes_nothing",
+    "actions take the site's CSRF token": (
+        "admin/test_actions.py::TestOnASelection::test_without_a_token_nothing_happens"
+    ),
+    "actions ask first": "admin/test_actions.py::TestOnASelection::test_all_but_retry_ask_first",
+    "all that match are acted on in batches, by a job": (
+        "admin/test_actions.py::TestOnAllThatMatch::test_a_job_does_it_in_the_name_of_the_user"
+    ),
+    "that holds up no worker and loses nothing": (
+        "system/test_bulk.py::test_all_are_cancelled_beside_workers_that_run_them"
+    ),
+    "more than are counted, in a browser": "browser/test_jobs.py::test_all_that_match_are_cancelled_by_a_job",
+    "nobody adds, changes or deletes a row": (
+        "admin/test_permissions.py::test_nobody_adds_changes_or_deletes_a_row"
+    ),
+    "restricted rows are out of reach of ids from a form": (
+        "admin/test_actions.py::TestOnASelection::test_jobs_that_a_project_hides_are_out_of_reach"
+    ),
+    "and of an action on all": (
+        "admin/test_actions.py::TestOnAllThatMatch::test_jobs_that_a_project_hides_stay_out_of_reach"
+    ),
+    "and of the dashboard": (
+        "admin/test_dashboard.py::TestPermissions::test_restricted_jobs_are_neither_shown_nor_retried"
+    ),
+    "and of the drawing": "admin/test_job_page.py::TestRelations::test_what_a_project_hides_is_not_drawn",
+    "no text of a job becomes an element": "admin/test_escaping.py::test_no_element_comes_of_a_text",
+    "no column of text is left out of that": "admin/test_escaping.py::test_no_column_of_text_is_left_out",
+    "nor a text of a queue, worker, key or figure": (
+        "admin/test_escaping_beside_jobs.py::test_no_element_comes_of_a_text"
+    ),
+    "an element would be seen": "admin/test_escaping.py::test_an_element_would_be_seen",
+    "raw documents are plain text in a sandbox": (
+        "admin/test_job_page.py::TestDocuments::test_a_large_one_is_cut_and_whole_as_text"
+    ),
+    "what the console of a browser complains of fails its tests": (
+        "browser/test_access.py::test_a_violation_of_the_policy_would_be_seen"
+    ),
+    "what is redacted is masked on every page": (
+        "admin/test_job_page.py::TestDocuments::test_what_is_to_be_hidden_is_masked_everywhere"
+    ),
+    "counting stops": "admin/test_list.py::TestBounds::test_counting_stops",
+    "no list reads the whole table": "admin/test_plans.py::test_the_list",
+    "no page asks the database more for more rows": "admin/test_statements.py::test_of_a_page_that_is_read",
+    "letters of a search stand for themselves": "admin/test_list.py::TestSearch::test_letters_stand_for_themselves",
+    "a query string reads no other column": (
+        "admin/test_list.py::TestFilters::test_no_column_is_read_by_a_strangers_query_string"
+    ),
+    "what was done is in the history, with who and what": (
+        "admin/test_actions.py::TestOnASelection::test_those_that_may_be_are_changed_and_the_others_left"
+    ),
+    "also what was done before a failure": (
+        "admin/test_actions.py::TestOnASelection"
+        "::test_what_was_done_before_the_database_failed_is_in_the_history"
+    ),
+    "a new API key is shown once": "admin/test_api_keys.py::test_a_new_key_is_shown_once_and_works",
+    "and kept nowhere": "admin/test_api_keys.py::test_its_text_is_kept_nowhere",
     # The worker and the deployment
     "probes listen on the loopback alone": "worker/test_health.py::test_it_listens_on_the_loopback_alone",
     "a recorded error is bounded and printable": "lifecycle/test_failures.py",

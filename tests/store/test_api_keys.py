@@ -91,6 +91,11 @@ class TestAKey:
             api_keys.issue("shop", ["read"])
         assert api_keys.issue("Shop", ["read"])
 
+    def test_expires_ahead(self):
+        with pytest.raises(ValidationError, match="Enter a time ahead"):
+            api_keys.issue("shop", ["read"], in_seconds(-60))
+        assert not ApiKey.objects.exists()
+
 
 class TestVerification:
     def test_of_the_right_text(self):
