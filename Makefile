@@ -55,6 +55,10 @@ format: $(INSTALLED)-lint ## repair what can be repaired of it
 types: $(INSTALLED)-test $(INSTALLED)-lint ## check the types
 	$(BIN)/mypy $(ARGS)
 
+audit: $(INSTALLED)-test ## look for known vulnerabilities in what a site installs; asks a public database
+	-@$(PIP) --retries 0 --timeout 10 pip-audit
+	@$(BIN)/python -m tests.audit
+
 docs: $(INSTALLED)-docs ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
 
@@ -87,6 +91,6 @@ $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help environment test model mutants demo serve screenshots lint format types docs chaos bench clean
+.PHONY: help environment test model mutants demo serve screenshots lint format types audit docs chaos bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:

@@ -76,11 +76,39 @@ CHECKLIST = {
     "what is redacted is in no answer": "api/test_hosts.py::test_what_is_redacted_is_in_no_answer",
     "control characters are escaped in logs": "worker/test_logs.py::test_what_would_steer_a_terminal_is_escaped",
     "one line per event": "worker/test_logs.py::TestText::test_a_record_is_one_line",
+    # The admin
+    "each action takes its own permission, on one job": "admin/test_permissions.py::TestMatrix::test_on_one_job",
+    "the same on a selection": "admin/test_permissions.py::TestMatrix::test_on_a_selection",
+    "the same on all that match": "admin/test_permissions.py::TestMatrix::test_on_all_that_match",
+    "it is asked again where a job does it": (
+        "admin/test_actions.py::TestOnAllThatMatch::test_a_user_who_may_no_longer_changes_nothing"
+    ),
+    "rows are read-only": "admin/test_permissions.py::test_nobody_adds_changes_or_deletes_a_row",
+    "who may not view sees nothing": "admin/test_permissions.py::test_who_may_not_view_sees_nothing",
+    "a GET changes nothing": "admin/test_actions.py::TestOnOneJob::test_a_get_changes_nothing",
+    "a form without its CSRF token does nothing": (
+        "admin/test_actions.py::TestOnASelection::test_without_a_token_nothing_happens"
+    ),
+    "jobs that a project hides are out of reach, also by forged ids": (
+        "admin/test_actions.py::TestOnASelection::test_jobs_that_a_project_hides_are_out_of_reach"
+    ),
+    "no text becomes an element": "admin/test_escaping.py::test_no_element_comes_of_a_text",
+    "nor on the pages beside the jobs": "admin/test_escaping_beside_jobs.py::test_no_element_comes_of_a_text",
+    "a strict content security policy is kept": "browser/test_access.py::test_the_pages_of_jobs",
+    "what is redacted is masked": "admin/test_job_page.py::TestDocuments::test_what_is_to_be_hidden_is_masked_everywhere",
+    "raw documents are sandboxed": "admin/test_job_page.py::TestDocuments::test_a_large_one_is_cut_and_whole_as_text",
+    "an API key's text is kept nowhere": "admin/test_api_keys.py::test_its_text_is_kept_nowhere",
     # The worker and the deployment
     "probes listen on the loopback alone": "worker/test_health.py::test_it_listens_on_the_loopback_alone",
     "a recorded error is bounded and printable": "lifecycle/test_failures.py",
     "the example passes check --deploy": (
         "example/test_settings.py::TestSystemChecks::test_in_production_there_is_nothing_to_complain_about"
+    ),
+    "bandit's rules hold for all that is shipped": (
+        "repository/test_security_rules.py::test_every_exception_has_its_reason"
+    ),
+    "a known vulnerability of a dependency is a failure": (
+        "repository/test_audit.py::test_a_known_vulnerability_is_a_failure"
     ),
     "failpoints are inert without the setting": "system/test_death.py::TestKilledAtAFailpoint::test_the_variable_alone_breaks_nothing",
 }
