@@ -24,14 +24,17 @@ test: $(INSTALLED)-test ## run the tests on every database there is
 model: $(INSTALLED)-test ## compare many random histories of jobs with the model
 	FLARE_MODEL_EXAMPLES=$${FLARE_MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest tests/model $(ARGS)
 
-mutants: $(INSTALLED)-test ## plant faults in the pure rules, on a clean tree: it changes files
+mutants: $(INSTALLED)-test ## plant faults in the rules, on a clean tree: it changes files
 	git diff --quiet
 	@$(PIP) cosmic-ray
 	rm -f var/mutants.sqlite && mkdir -p var
 	$(BIN)/cosmic-ray init tests/mutants.toml var/mutants.sqlite
+	$(BIN)/python -m tests.mutants choose var/mutants.sqlite $(ARGS)
+	$(BIN)/python -m tests.mutants test
 	$(BIN)/cosmic-ray exec tests/mutants.toml var/mutants.sqlite
 	$(BIN)/cr-report var/mutants.sqlite | tail -n 4
 	$(BIN)/cr-html var/mutants.sqlite > var/mutants.html
+	$(BIN)/cr-rate --fail-over 10 var/mutants.sqlite
 
 demo: $(INSTALLED)-client ## run the example project and watch its jobs
 	$(BIN)/python -m example_project.demo $(ARGS)
