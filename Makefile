@@ -24,14 +24,17 @@ test: $(INSTALLED)-test ## run the tests on every database there is
 model: $(INSTALLED)-test ## compare many random histories of jobs with the model
 	FLARE_MODEL_EXAMPLES=$${FLARE_MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest tests/model $(ARGS)
 
-mutants: $(INSTALLED)-test ## plant faults in the pure rules, on a clean tree: it changes files
+mutants: $(INSTALLED)-test ## plant faults in the rules, on a clean tree: it changes files
 	git diff --quiet
 	@$(PIP) cosmic-ray
 	rm -f var/mutants.sqlite && mkdir -p var
 	$(BIN)/cosmic-ray init tests/mutants.toml var/mutants.sqlite
+	$(BIN)/python -m tests.mutants choose var/mutants.sqlite $(ARGS)
+	$(BIN)/python -m tests.mutants test
 	$(BIN)/cosmic-ray exec tests/mutants.toml var/mutants.sqlite
 	$(BIN)/cr-report var/mutants.sqlite | tail -n 4
 	$(BIN)/cr-html var/mutants.sqlite > var/mutants.html
+	$(BIN)/cr-rate --fail-over 10 var/mutants.sqlite
 
 demo: $(INSTALLED)-client ## run the example project and watch its jobs
 	$(BIN)/python -m example_project.demo $(ARGS)
@@ -54,6 +57,10 @@ format: $(INSTALLED)-lint ## repair what can be repaired of it
 
 types: $(INSTALLED)-test $(INSTALLED)-lint ## check the types
 	$(BIN)/mypy $(ARGS)
+
+audit: $(INSTALLED)-test ## look for known vulnerabilities in what a site installs; asks a public database
+	-@$(PIP) --retries 0 --timeout 10 pip-audit
+	@$(BIN)/python -m tests.audit
 
 docs: $(INSTALLED)-docs ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
@@ -87,6 +94,6 @@ $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help environment test model mutants demo serve screenshots lint format types docs chaos bench clean
+.PHONY: help environment test model mutants demo serve screenshots lint format types audit docs chaos bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:

@@ -33,6 +33,15 @@ def database(url: dict[str, Any]) -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode = WAL",
         }
         return {**url, "OPTIONS": {**options, **url.get("OPTIONS", {})}}
+    if url["ENGINE"].endswith("postgresql"):
+        # A server that vanishes without a word is noticed after seconds.
+        options = {
+            "tcp_user_timeout": 20_000,
+            "keepalives_idle": 20,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        }
+        return {**url, "OPTIONS": {**options, **url.get("OPTIONS", {})}}
     if url["ENGINE"].endswith("mysql") and find_spec("MySQLdb") is None:
         # Where mysqlclient is not installed, PyMySQL stands in for it.
         import_module("pymysql").install_as_MySQLdb()

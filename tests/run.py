@@ -159,10 +159,12 @@ def _stop(executor, runs):
 
 
 def _show(run):
-    """Print the whole output of a failed run, of a good one only its last line."""
+    """Print the whole output of a failed run, of a good one its last line and what it had to do without."""
     _heading(run.name)
     lines = run.output.read_text(errors="replace").splitlines()
-    print("\n".join(lines if run.counts.failed else lines[-1:]), flush=True)
+    if not run.counts.failed:
+        lines = [line for line in lines[:-1] if "ABSENT" in line] + lines[-1:]
+    print("\n".join(lines), flush=True)
 
 
 def _heading(text):

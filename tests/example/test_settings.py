@@ -10,6 +10,8 @@ import environ
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+POSTGRESQL = "postgres://shop:secret@db.example.com:5433/shop"
+MARIADB = "mysql://shop:secret@db.example.com:5433/shop"
 
 
 @pytest.fixture
@@ -50,10 +52,7 @@ def test_sqlite_gets_what_a_server_and_workers_need(read):
 
 @pytest.mark.parametrize(
     ("url", "engine"),
-    [
-        ("postgres://shop:secret@db.example.com:5433/shop", "django.db.backends.postgresql"),
-        ("mysql://shop:secret@db.example.com:5433/shop", "django.db.backends.mysql"),
-    ],
+    [(POSTGRESQL, "django.db.backends.postgresql"), (MARIADB, "django.db.backends.mysql")],
 )
 def test_a_server_comes_from_its_url(read, url, engine):
     database = read(DATABASE_URL=url)["DATABASES"]["default"]
@@ -72,13 +71,18 @@ def test_mail_and_reports_go_where_the_environment_says(read, tmp_path):
 
 
 class TestSystemChecks:
-    def test_in_production_there_is_nothing_to_complain_about(self):
+    @pytest.mark.parametrize("url", ["sqlite:////srv/shop.sqlite3", POSTGRESQL, MARIADB])
+    def test_in_production_there_is_nothing_to_complain_about(self, url):
         production = {
             "DEBUG": "no",
             "SECRET_KEY": "5f0e" * 4 + "a-long-and-random-value" * 3,
-            "ALLOWED_HOSTS": "x",
+            "ALLOWED_HOSTS": "shop.example.com",
+            "DATABASE_URL": url,
         }
         assert self._check("--deploy", "--fail-level", "WARNING", **production) == 0
+
+    def test_what_is_not_fit_for_production_is_complained_about(self):
+        assert self._check("--deploy", "--fail-level", "WARNING") == 1
 
     def test_in_development_there_is_none_without_deploy(self):
         assert self._check("--fail-level", "WARNING") == 0

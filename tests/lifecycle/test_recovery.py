@@ -231,6 +231,16 @@ def test_a_run_whose_worker_has_no_row_is_an_orphan(driver, clock):
     assert (state(job), row(job).losses) == (PENDING, 1)
 
 
+def test_lost_runs_and_orphans_are_counted_together(driver, other, clock):
+    lost, orphan = make_job(), make_job()
+    driver.start(lost)
+    other.start(orphan)
+    clock.advance(31)
+    Worker.objects.filter(pk=other.worker_id).delete()
+    assert recover() == 2
+    assert states(lost, orphan) == [PENDING, PENDING]
+
+
 def test_a_worker_that_was_only_slow_is_refused(driver, other, clock):
     """F02: its outcomes change nothing, in whatever state the job is by then."""
     job = make_job()

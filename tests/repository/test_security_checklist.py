@@ -139,11 +139,18 @@ CHECKLIST = {
     ),
     "a new API key is shown once": "admin/test_api_keys.py::test_a_new_key_is_shown_once_and_works",
     "and kept nowhere": "admin/test_api_keys.py::test_its_text_is_kept_nowhere",
+    "who may not view sees nothing": "admin/test_permissions.py::test_who_may_not_view_sees_nothing",
     # The worker and the deployment
     "probes listen on the loopback alone": "worker/test_health.py::test_it_listens_on_the_loopback_alone",
     "a recorded error is bounded and printable": "lifecycle/test_failures.py",
     "the example passes check --deploy": (
         "example/test_settings.py::TestSystemChecks::test_in_production_there_is_nothing_to_complain_about"
+    ),
+    "bandit's rules hold for all that is shipped": (
+        "repository/test_security_rules.py::test_every_exception_has_its_reason"
+    ),
+    "a known vulnerability of a dependency is a failure": (
+        "repository/test_audit.py::test_a_known_vulnerability_is_a_failure"
     ),
     "failpoints are inert without the setting": "system/test_death.py::TestKilledAtAFailpoint::test_the_variable_alone_breaks_nothing",
 }
