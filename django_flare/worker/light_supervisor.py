@@ -45,13 +45,13 @@ def take_over(plan: Plan, log_format: str) -> str:
         "routes": log_routes.routes(),
         "has_logging": not log_routes.are_own(),
     }
-    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    # What follows the program is for those who look for the worker among the processes.
-    line = [sys.executable, *flags, "-P", "-c", _PROGRAM, *sys.argv]
     try:
+        flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        # What follows the program is for those who look for the worker among the processes.
+        line = [sys.executable, *flags, "-P", "-c", _PROGRAM, *sys.argv]
         log_routes.flush()
         _execute(line, {**os.environ, VARIABLE: json.dumps(told, default=os.fspath)})
-    except (OSError, TypeError, ValueError) as error:
+    except (AttributeError, OSError, TypeError, ValueError) as error:
         return f"the program could not be replaced: {error}"
 
 
