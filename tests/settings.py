@@ -57,6 +57,7 @@ REPORTS_DIR = "var/reports"
 PAYMENT_SECONDS = LABEL_SECONDS = 0
 # Tests may kill a worker at a named place, and give the processes that they start settings of their own.
 FLARE_FAILPOINTS_ALLOWED = "FLARE_TEST_NO_FAILPOINTS" not in os.environ
+LOGGING = json.loads(os.environ.get("FLARE_TEST_LOGGING", "{}"))
 FLARE = json.loads(os.environ.get("FLARE_TEST_SETTINGS", "{}"))
 if "FLARE_TEST_BROKEN_CHILD" in os.environ and "FLARE_WORKER_CHILD" in os.environ:
     raise ImportError("a child cannot import its settings")

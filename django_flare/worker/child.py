@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -13,20 +11,17 @@ from typing import Any
 
 from django_flare.worker.channel import PULSE, Leash, Report, Sender, file_of
 from django_flare.worker.options import WorkerOptions
+from django_flare.worker.parents import ORPHANED, die_with
 from django_flare.worker.process import MemoryWatch, MissingTablesError, run_service
 from django_flare.worker.service import WorkerService, end_process
 from django_flare.worker.signal_handlers import STOP_SIGNALS, handled
 
 logger = logging.getLogger("django_flare.worker")
 
-ORPHANED = 70
-"""The exit code of a child whose supervisor is gone; nobody is left to read it."""
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG, prctl(2)
-
 
 def serve(options: WorkerOptions, leash: Leash) -> None:
     """Run a worker as the child of a supervisor; returns when it has ended, or ends the process."""
-    _die_with(leash.supervisor)
+    die_with(leash.supervisor)
     child = Child(options, leash)
     child.start()
     # A process manager may signal all processes of the group; that and the supervisor's order are one.
@@ -114,11 +109,3 @@ class Child:
                 **more,
             )
         )
-
-
-def _die_with(supervisor: int) -> None:
-    """Let the kernel end this process with its parent, also while a handler holds the interpreter (F54)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != supervisor:
-        os._exit(ORPHANED)

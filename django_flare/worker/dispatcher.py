@@ -262,7 +262,7 @@ class Dispatcher(threading.Thread):
 
     def _settle(self, run: Run, state: str) -> None:
         self._hand.release(run)
-        self.tally.note_finished(run, state)
+        self.tally.note_finished(state, timed_out=run.outcome is not None and run.outcome.timed_out)
         reports.finished(run, state, self.slots.notify)
 
     def _note_lost_lease(self, run: Run) -> None:

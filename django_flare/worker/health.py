@@ -11,30 +11,14 @@ from socket import SHUT_RDWR
 from socketserver import ThreadingTCPServer
 from typing import Any, NamedTuple
 
-from django_flare.conf import BEATS_PER_LEASE, flare_settings
 from django_flare.worker.metrics import CONTENT_TYPE, Metrics, is_available
-from django_flare.worker.vitals import Vitals
+from django_flare.worker.vitals import Limits, Vitals
 
 logger = logging.getLogger("django_flare.worker")
 
 HOST = "127.0.0.1"
 _PATIENCE = 5.0
 """Seconds that a client may take for its whole request."""
-
-
-class Limits(NamedTuple):
-    """Say from how many seconds on something is wrong."""
-
-    overdue: float
-    beat_age: float
-    lost_beat: float
-
-    @classmethod
-    def from_settings(cls) -> Limits:
-        """Return the limits that follow from LEASE and BEAT."""
-        settings = flare_settings()
-        lease, beat = settings.lease.total_seconds(), settings.beat.total_seconds()
-        return cls(overdue=lease, beat_age=BEATS_PER_LEASE * beat, lost_beat=2 * lease)
 
 
 def stuck(vitals: Vitals, limits: Limits) -> str | None:
@@ -79,11 +63,12 @@ class HealthServer:
     def __init__(
         self,
         port: int,
+        limits: Limits,
         vitals: Callable[[], Sequence[Vitals]],
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._vitals = vitals
-        self._limits = Limits.from_settings()
+        self._limits = limits
         self._metrics = Metrics()
         self._measuring = threading.Lock()
         self._is_stopping = is_stopping

@@ -11,7 +11,8 @@ from typing import Any
 from django.db import connections
 
 from django_flare import values
-from django_flare.conf import flare_settings
+from django_flare.conf import BEATS_PER_LEASE, flare_settings
+from django_flare.worker.vitals import Limits
 
 MAX_SLOTS = 1000
 MAX_PORT = 65535
@@ -59,6 +60,13 @@ def read_options(given: Mapping[str, Any]) -> WorkerOptions:
         health_port=_whole(given, "health_port", None, MAX_PORT),
         log_format=_log_format(given.get("log_format")),
     )
+
+
+def probe_limits() -> Limits:
+    """Return the limits of probes that follow from LEASE and BEAT."""
+    settings = flare_settings()
+    lease, beat = settings.lease.total_seconds(), settings.beat.total_seconds()
+    return Limits(overdue=lease, beat_age=BEATS_PER_LEASE * beat, lost_beat=2 * lease)
 
 
 def _queues(value: str | None) -> tuple[str, ...]:

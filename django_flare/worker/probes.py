@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from django_flare.worker.vitals import Vitals
+from django_flare.worker.vitals import Limits, Vitals
 
 
 class PortTakenError(Exception):
@@ -14,7 +14,10 @@ class PortTakenError(Exception):
 
 @contextmanager
 def probed(
-    port: int | None, vitals: Callable[[], Sequence[Vitals]], is_stopping: Callable[[], bool]
+    port: int | None,
+    limits: Limits,
+    vitals: Callable[[], Sequence[Vitals]],
+    is_stopping: Callable[[], bool],
 ) -> Iterator[None]:
     """Answer probes on `port` meanwhile, if there is one; raises PortTakenError before anything is run."""
     if port is None:
@@ -23,7 +26,7 @@ def probed(
     from django_flare.worker.health import HOST, HealthServer  # noqa: PLC0415
 
     try:
-        server = HealthServer(port, vitals, is_stopping)
+        server = HealthServer(port, limits, vitals, is_stopping)
     except OSError as error:
         raise PortTakenError(
             f"--health-port: {HOST}:{port} cannot be had: {error.strerror or error}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from django.db import DatabaseError, connections
 
 from django_flare.models import Worker
-from django_flare.worker.options import WorkerOptions
+from django_flare.worker.options import WorkerOptions, probe_limits
 from django_flare.worker.probes import probed
 from django_flare.worker.service import WorkerService
 from django_flare.worker.service import end_process as end_process
@@ -33,7 +33,9 @@ def run_alone(options: WorkerOptions) -> bool:
     Raises MissingTablesError and PortTakenError.
     """
     service = WorkerService(options)
-    probes = probed(options.health_port, lambda: [service.vitals()], lambda: service.is_stopping)
+    probes = probed(
+        options.health_port, probe_limits(), lambda: [service.vitals()], lambda: service.is_stopping
+    )
     with probes, handled(STOP_SIGNALS, service.stop), watched_memory(service, options):
         return run_service(service, options)
 

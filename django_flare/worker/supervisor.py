@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from django_flare.states import Event
 from django_flare.worker.children import ChildProcess
+from django_flare.worker.errands import Errands
 from django_flare.worker.oversight import describe_exit, fate
 from django_flare.worker.places import Place
 from django_flare.worker.signal_handlers import STOP_SIGNALS, handled
@@ -28,6 +29,7 @@ MARGIN = 10.0
 _LOOK = 5.0
 """Seconds after which it looks at everything although nothing has happened."""
 _LATE = 5.0
+_LAST_ERRANDS = 10.0
 _HOPELESS = 3
 """How many processes for each place may die before they could work, until none is expected to."""
 
@@ -50,18 +52,17 @@ class Terms:
 
 
 class Supervisor:
-    """Keep `terms.processes` children at work until told to stop; `recover` takes back dead ones' runs."""
+    """Keep `terms.processes` children at work until told to stop; it has dead ones' runs taken back."""
 
     def __init__(
         self,
         terms: Terms,
         command: Sequence[str],
-        recover: Callable[[str, Event], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._terms = terms
         self._command = command
-        self._recover = recover
+        self._errands = Errands(command)
         self._clock = clock
         self._places = [Place() for _ in range(terms.processes)]
         self._selector = selectors.DefaultSelector()
@@ -106,6 +107,7 @@ class Supervisor:
             with handled(STOP_SIGNALS, self.stop), handled((signal.SIGCHLD,), self._wake):
                 while not self._is_over():
                     self._turn()
+                self._errands.finish(_LAST_ERRANDS)
         finally:
             self._close()
         if self._hopeless:
@@ -120,6 +122,7 @@ class Supervisor:
         for place in self._places:
             for child in place.children:
                 self._attend(place, child, now)
+        self._errands.look()
 
     def _is_over(self) -> bool:
         return self.is_stopping and not self._children()
@@ -244,7 +247,7 @@ class Supervisor:
         # Before it was ready it has claimed nothing.
         if child.was_ready and not child.has_resigned:
             for worker_id in child.worker_ids:
-                self._recover(worker_id, event)
+                self._errands.put(worker_id, event)
         place.remove(child)
         if child.was_told:
             if event is Event.LOSE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django_flare.states import TRANSITIONS, JobState
-from django_flare.worker.runs import Run
 
 CLAIMED = "claimed"
 TIMED_OUT = "timed_out"
@@ -29,10 +28,10 @@ class Tally:
         self.leases_lost = 0
         self._finished = dict.fromkeys(map(str, RUN_ENDS), 0)
 
-    def note_finished(self, run: Run, state: str) -> None:
+    def note_finished(self, state: str, *, timed_out: bool) -> None:
         """Count a run that was recorded and left its job in `state`."""
         self._finished[state] = self._finished.get(state, 0) + 1
-        if run.outcome is not None and run.outcome.timed_out:
+        if timed_out:
             self.timed_out += 1
 
     def counts(self) -> dict[str, int]:

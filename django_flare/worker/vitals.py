@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _THIS_PROCESS = secrets.token_hex(8)
 """Another for each process that ever starts; workers are spawned, not forked."""
@@ -29,3 +30,11 @@ class Vitals:
     beat_age: float
     counts: Mapping[str, int] = field(default_factory=dict)
     process: str = _THIS_PROCESS
+
+
+class Limits(NamedTuple):
+    """Say from how many seconds on something is wrong."""
+
+    overdue: float
+    beat_age: float
+    lost_beat: float

@@ -89,7 +89,15 @@ class WorkerProcess:
 
     @property
     def children(self):
-        """The process ids of its living children, and of dead ones that nobody has reaped."""
+        """The process ids of its living workers, and of dead ones that nobody has reaped."""
+        return [pid for pid in self._offspring() if not _is_on_errand(pid)]
+
+    @property
+    def errands(self):
+        """The process ids of those that take back runs for it, as long as they live."""
+        return [pid for pid in self._offspring() if _is_on_errand(pid)]
+
+    def _offspring(self):
         return [pid for pid, stat in _processes() if stat[1] == str(self.pid)]
 
     def child(self):
@@ -178,6 +186,13 @@ def _processes():
         except (FileNotFoundError, ProcessLookupError):
             continue
         yield int(file.parent.name), text.rpartition(")")[2].split()
+
+
+def _is_on_errand(pid):
+    try:
+        return b"FLARE_WORKER_ERRAND=" in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
 
 
 def is_there(pid):

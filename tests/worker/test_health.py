@@ -14,6 +14,7 @@ from django.test import override_settings
 
 from django_flare.worker import health
 from django_flare.worker.health import HealthServer
+from django_flare.worker.options import probe_limits
 from django_flare.worker.vitals import Vitals
 from tests.docs.pages import ROOT
 from tests.worker.support import eventually
@@ -39,7 +40,7 @@ class Probe:
     def __init__(self):
         self.vitals = [vitals()]
         self.is_stopping = False
-        self.server = HealthServer(0, lambda: self.vitals, lambda: self.is_stopping)
+        self.server = HealthServer(0, probe_limits(), lambda: self.vitals, lambda: self.is_stopping)
         self.server.start()
 
     def ask(self, path, method="GET"):
@@ -165,13 +166,13 @@ def _is_cut(client):
 
 def test_a_port_that_is_taken_is_an_error_at_once(probe):
     with pytest.raises(OSError, match="in use"):
-        HealthServer(probe.server.port, list)
+        HealthServer(probe.server.port, probe_limits(), list)
 
 
 def test_a_port_is_free_again_after_the_stop(probe):
     port = probe.server.port
     probe.server.stop()
-    again = HealthServer(port, list)
+    again = HealthServer(port, probe_limits(), list)
     again.stop()
     assert "flare-health" not in {thread.name for thread in threading.enumerate() if thread.is_alive()}
 
@@ -233,7 +234,8 @@ sys.modules["prometheus_client"] = None
 import django
 django.setup()
 from django_flare.worker.health import HealthServer
-server = HealthServer(0, list)
+from django_flare.worker.options import probe_limits
+server = HealthServer(0, probe_limits(), list)
 print(server.answer("/metrics"))
 """
         finished = subprocess.run(

@@ -1,5 +1,8 @@
-"""Taking back the runs of dead children, on a thread of its own."""
+"""Taking back the runs of dead children."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -9,26 +12,18 @@ from django.db import OperationalError, ProgrammingError, connection
 from django_flare.lifecycle import recovery
 from django_flare.models import Worker
 from django_flare.states import Event
+from django_flare.worker.errands import Errand
+from django_flare.worker.parents import ORPHANED
 from django_flare.worker.recoverer import Recoverer
 from tests.support import Driver, make_job, row, state
-from tests.system.support import connected_by_way_of, proxied
+from tests.system.support import ROOT, connected_by_way_of, proxied
 from tests.worker.support import PATIENCE, USING, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-_others = set()
-
-
-@pytest.fixture(autouse=True)
-def _threads_of_other_tests():
-    _others.clear()
-    _others.update(threading.enumerate())
-
-
-def threads():
-    names = ("flare-recoverer", "flare-deadlines")
-    return [each for each in threading.enumerate() if each.name in names and each not in _others]
+def recover(limit=10.0, seconds=PATIENCE, **runs):
+    return Recoverer(USING, limit).recover({f"wrk_{name}": event for name, event in runs.items()}, seconds)
 
 
 def fail(monkeypatch, *errors):
@@ -43,21 +38,16 @@ def fail(monkeypatch, *errors):
     return left
 
 
-def test_it_ends_the_runs_as_told_and_then_its_thread():
+def test_it_ends_the_runs_as_told():
     lost, released = Driver("wrk_lost"), Driver("wrk_released")
     first, second = make_job(), make_job()
     lost.start(first)
     released.start(second)
-    recoverer = Recoverer(USING)
-    recoverer.put("wrk_lost", Event.LOSE)
-    recoverer.put("wrk_released", Event.RELEASE)
-    assert recoverer.finish(PATIENCE)
-    eventually(lambda: not threads())
+    before = set(threading.enumerate())
+    assert recover(lost=Event.LOSE, released=Event.RELEASE, nobody=Event.LOSE)
     assert [(state(each), row(each).losses) for each in (first, second)] == [("pending", 1), ("pending", 0)]
     assert not Worker.objects.exists()
-
-    recoverer.put("wrk_nobody", Event.LOSE)
-    assert recoverer.finish(PATIENCE)
+    eventually(lambda: set(threading.enumerate()) <= before)
 
 
 def test_it_goes_on_when_the_database_answers_again(monkeypatch, caplog):
@@ -65,22 +55,23 @@ def test_it_goes_on_when_the_database_answers_again(monkeypatch, caplog):
     driver, job = Driver("wrk_lost"), make_job()
     driver.start(job)
     left = fail(monkeypatch, *[OperationalError("no server")] * 4)
-    recoverer = Recoverer(USING)
-    recoverer.put("wrk_lost", Event.LOSE)
-    assert recoverer.finish(PATIENCE)
+    assert recover(lost=Event.LOSE)
     assert left == []
     assert row(job).losses == 1
     assert caplog.text.count("are taken back when the database answers") == 1
+
+
+def test_it_gives_up_when_the_time_is_over(monkeypatch):
+    """The lease ends them then."""
+    fail(monkeypatch, *[OperationalError("no server")] * 1000)
+    assert not recover(lost=Event.LOSE, seconds=0.2)
 
 
 def test_an_error_that_will_not_pass_keeps_it_from_no_other(monkeypatch, caplog):
     driver, job = Driver("wrk_lost"), make_job()
     driver.start(job)
     fail(monkeypatch, ProgrammingError("no such table"), RuntimeError("a bug"))
-    recoverer = Recoverer(USING)
-    for worker_id in ("wrk_one", "wrk_two", "wrk_lost"):
-        recoverer.put(worker_id, Event.LOSE)
-    assert recoverer.finish(PATIENCE)
+    assert not recover(one=Event.LOSE, two=Event.LOSE, lost=Event.LOSE)
     assert row(job).losses == 1
     assert caplog.text.count("could not be taken back; the lease ends them") == 2
 
@@ -89,40 +80,28 @@ def test_one_whose_rows_are_locked_holds_up_no_other(monkeypatch):
     """And is asked for at growing intervals."""
     driver, job = Driver("wrk_lost"), make_job()
     driver.start(job)
-    recover_worker, moments, is_free = recovery.recover_worker, [], threading.Event()
+    recover_worker, asked = recovery.recover_worker, []
 
     def one_locked(worker_id, *args):
+        asked.append((worker_id, time.monotonic()))
         if worker_id != "wrk_locked":
             return recover_worker(worker_id, *args)
-        moments.append(time.monotonic())
-        return 0 if is_free.is_set() else None
+        return 0 if len(asked) == 6 else None
 
     monkeypatch.setattr(recovery, "recover_worker", one_locked)
-    recoverer = Recoverer(USING)
-    recoverer.put("wrk_locked", Event.LOSE)
-    eventually(lambda: moments)
-    recoverer.put("wrk_lost", Event.LOSE)
-    eventually(lambda: row(job).losses == 1)
-    eventually(lambda: len(moments) == 5)
-    assert not recoverer.finish(0)
-    is_free.set()
-    assert recoverer.finish(PATIENCE)
-    assert moments[4] - moments[3] > 0.3
+    assert recover(locked=Event.LOSE, lost=Event.LOSE)
+    assert [name for name, _ in asked] == ["wrk_locked", "wrk_lost", *["wrk_locked"] * 4]
+    assert row(job).losses == 1
+    assert asked[5][1] - asked[4][1] > 0.3
 
 
-def test_without_room_for_a_thread_the_next_one_tries_again(monkeypatch, caplog):
-    """The supervisor must not end by it."""
+def test_without_room_for_a_thread_it_does_its_work(monkeypatch, caplog):
     driver, job = Driver("wrk_lost"), make_job()
     driver.start(job)
-    recoverer = Recoverer(USING)
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", _no_room)
-        recoverer.put("wrk_lost", Event.LOSE)
-    assert not recoverer.finish(0)
-    assert "No thread could be started to take back runs" in caplog.text
-    recoverer.put("wrk_other", Event.LOSE)
-    assert recoverer.finish(PATIENCE)
+    monkeypatch.setattr(threading.Thread, "start", _no_room)
+    assert recover(lost=Event.LOSE)
     assert row(job).losses == 1
+    assert "No thread could be started to watch a connection" in caplog.text
 
 
 def _no_room(thread):
@@ -143,13 +122,43 @@ def test_a_half_open_connection_is_given_up(monkeypatch, caplog):
                 recover_worker("wrk_nobody", event, using)
                 proxy.swallow()
                 return None
+            if "are taken back when the database answers" in caplog.text:
+                proxy.pass_on()
             return recover_worker(worker_id, event, using)
 
         monkeypatch.setattr(recovery, "recover_worker", cut_off_after_the_first)
-        recoverer = Recoverer(USING, limit=1)
-        recoverer.put("wrk_lost", Event.LOSE)
-        eventually(lambda: "are taken back when the database answers" in caplog.text)
-        proxy.pass_on()
-        assert recoverer.finish(PATIENCE)
+        assert recover(limit=1, lost=Event.LOSE)
+    assert len(calls) > 2
     assert row(job).losses == 1
-    eventually(lambda: not threads())
+
+
+class TestOnAnErrand:
+    """The command as a supervisor sends it."""
+
+    def send(self, supervisor):
+        errand = Errand(supervisor=supervisor, runs={"wrk_lost": Event.LOSE})
+        return subprocess.run(
+            [sys.executable, "-m", "django", "flare_worker", "--skip-checks"],
+            cwd=ROOT,
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", **errand.environment()},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def test_it_takes_back_what_it_is_told_and_ends(self):
+        driver, job = Driver("wrk_lost"), make_job()
+        driver.start(job)
+        finished = self.send(os.getpid())
+        assert finished.returncode == 0, finished.stderr
+        assert row(job).losses == 1
+        (line,) = finished.stderr.splitlines()
+        assert line.endswith(" WARNING Took back 1 jobs of worker wrk_lost")
+
+    def test_it_ends_without_its_supervisor(self):
+        """F54: nothing that belongs to a worker outlives it."""
+        driver, job = Driver("wrk_lost"), make_job()
+        driver.start(job)
+        assert self.send(1).returncode == ORPHANED
+        assert state(job) == "processing"

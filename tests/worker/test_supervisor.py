@@ -31,7 +31,7 @@ class TestVitals:
         child.close()
 
     def at(self, child, now):
-        supervisor = Supervisor(TERMS, [], lambda *_: None, lambda: now)
+        supervisor = Supervisor(TERMS, [], lambda: now)
         supervisor._places[0].serving = child
         (found,) = supervisor.vitals() or [None]
         supervisor._places[0].serving = None
@@ -54,7 +54,7 @@ class TestVitals:
 
 def test_signals_are_passed_on_to_those_that_can_handle_them():
     """Before its first report a child has no handler, and would end."""
-    supervisor, sent = Supervisor(TERMS, [], lambda *_: None), []
+    supervisor, sent = Supervisor(TERMS, []), []
     supervisor._places[0].leaving = [
         SimpleNamespace(report=None, send_signal=lambda number: sent.append("new")),
         SimpleNamespace(report=Report(vitals=VITALS), send_signal=lambda number: sent.append(number)),
@@ -88,7 +88,7 @@ class TestAClosedPipe:
     def stage(self, tmp_path, monkeypatch):
         """Have a child that is to stop, with a process that it has started and left behind."""
         monkeypatch.setattr(module, "_LOOK", 0.05)
-        supervisor = Supervisor(TERMS, [sys.executable, "-c", SCRIPT, str(tmp_path)], lambda *_: None)
+        supervisor = Supervisor(TERMS, [sys.executable, "-c", SCRIPT, str(tmp_path)])
         thread = threading.Thread(target=supervisor.run, daemon=True)
         thread.start()
         eventually((tmp_path / "helper").exists)

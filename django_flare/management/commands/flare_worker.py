@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import signal
 import sys
 import threading
 from argparse import ArgumentParser
@@ -17,17 +17,17 @@ from django_flare.conf import flare_settings
 from django_flare.failpoints import activate_from_environment
 from django_flare.worker import logs
 from django_flare.worker.channel import Leash, take_leash
-from django_flare.worker.options import WorkerOptions, read_options
-from django_flare.worker.probes import PortTakenError, probed
-from django_flare.worker.recoverer import Recoverer
-from django_flare.worker.signal_handlers import handled
+from django_flare.worker.errands import Errand, take_errand
+from django_flare.worker.light_supervisor import take_over
+from django_flare.worker.options import WorkerOptions, probe_limits, read_options
+from django_flare.worker.probes import PortTakenError
 from django_flare.worker.stacks import dump_on_sigquit
-from django_flare.worker.supervisor import StartError, Supervisor, Terms
+from django_flare.worker.supervision import Plan, supervise
+from django_flare.worker.supervisor import StartError, Terms
+
+logger = logging.getLogger("django_flare.worker")
 
 _TRUE = {"1", "true", "yes", "on"}
-
-
-_LAST_WRITES = 5.0
 
 
 class Command(BaseCommand):
@@ -98,9 +98,11 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from None
         if options.log_format == "text":
             logs.set_up("text")
-        leash = take_leash()
+        leash, errand = take_leash(), take_errand()
         try:
-            if leash is None and _is_supervised(options):
+            if errand is not None:
+                _run(errand, options)
+            elif leash is None and _is_supervised(options):
                 _supervise(options)
             else:
                 _work(options, leash)
@@ -138,23 +140,30 @@ def _is_reloaded(options: WorkerOptions) -> bool:
 
 
 def _supervise(options: WorkerOptions) -> None:
-    recoverer = Recoverer(options.database)
-    terms = Terms(
-        processes=options.processes,
-        shutdown_timeout=options.shutdown_timeout,
-        stuck_after=2 * flare_settings().lease.total_seconds(),
+    plan = Plan(
+        # This process has made the checks.
+        command=[*map(os.fspath, autoreload.get_child_arguments()), "--skip-checks"],
+        terms=Terms(
+            processes=options.processes,
+            shutdown_timeout=options.shutdown_timeout,
+            stuck_after=2 * flare_settings().lease.total_seconds(),
+        ),
+        limits=probe_limits(),
+        health_port=options.health_port,
     )
-    # This process has made the checks.
-    command = [*autoreload.get_child_arguments(), "--skip-checks"]
-    supervisor = Supervisor(terms, command, recoverer.put)
-    signals = handled((signal.SIGQUIT,), lambda: supervisor.pass_on(signal.SIGQUIT))
-    probes = probed(options.health_port, supervisor.vitals, lambda: supervisor.is_stopping)
+    reason = take_over(plan, options.log_format)
+    logger.info("The supervisor keeps all of Django in memory: %s", reason)
     try:
-        with probes, signals:
-            supervisor.run()
+        supervise(plan)
     except StartError as error:
         raise CommandError(str(error)) from error
-    recoverer.finish(_LAST_WRITES)
+
+
+def _run(errand: Errand, options: WorkerOptions) -> None:
+    from django_flare.worker.recoverer import run_errand  # noqa: PLC0415 - as above
+
+    if not run_errand(errand, options.database):
+        sys.exit(1)
 
 
 def _is_started_by_hand() -> bool:
