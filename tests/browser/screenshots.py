@@ -82,6 +82,7 @@ def test_pictures(log_in, story, scheme):
     page.screenshot(path=FOLDER / f"jobs-{scheme}.png")
     page.goto(f"{LIST}{story}/change/")
     page.locator("summary").first.click()
+    page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=FOLDER / f"job-{scheme}.png", full_page=True)
 
 

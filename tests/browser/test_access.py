@@ -2,6 +2,7 @@
 
 import pytest
 
+from django_flare.store import api_keys
 from tests.browser.axe import violations
 from tests.support import Driver, force, make_job
 
@@ -48,6 +49,27 @@ def test_the_pages_of_jobs(log_in, dead, scheme):
     page.locator("button[name=index]").click()
     page.get_by_role("button", name="Yes: Cancel").wait_for()
     assert violations(page, ".flare-confirm") == []
+
+
+def styles(page, selector, name):
+    """Return a computed style of the first that the selector names."""
+    return page.locator(selector).first.evaluate(f"each => getComputedStyle(each).{name}")
+
+
+def test_the_pages_look_alike_on_every_django(page, dead):
+    """Django 6.1 has another element for the way back, and a line under every link."""
+    key = api_keys.issue("shop", ["read"]).key.pk
+    pages = ("dashboard/", "queue/", f"apikey/{key}/revoke/", f"job/{dead}/change/")
+    bars = []
+    for address in pages:
+        page.goto(f"/admin/django_flare/{address}")
+        bars.append(styles(page, ".breadcrumbs", "backgroundColor"))
+    assert len(set(bars)) == 1
+    assert bars[0] != "rgba(0, 0, 0, 0)"
+    assert styles(page, "a.flare-node", "textDecorationLine") == "none"
+    page.goto("/admin/django_flare/dashboard/")
+    for selector in (".flare-states a", ".flare-periods a"):
+        assert styles(page, selector, "textDecorationLine") == "none"
 
 
 def test_a_violation_of_the_policy_would_be_seen(chromium, live_server):
