@@ -263,8 +263,15 @@ READ, WRITE = ("PRAGMA", "PRAGMA") if connection.vendor == "sqlite" else ("SHOW"
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("name", ["flare_job_claimable", "flare_job_listing"])
-def test_an_index_that_somebody_has_dropped_is_named(name):
+@pytest.mark.parametrize(
+    ("name", "migration"),
+    [
+        ("flare_job_claimable", "0001_initial"),
+        ("flare_job_listing", "0001_initial"),
+        ("flare_job_claimable_type", "0003_job_claimable_type"),
+    ],
+)
+def test_an_index_that_somebody_has_dropped_is_named(name, migration, capsys):
     (index,) = (each for each in Job._meta.indexes if each.name == name)
     with connection.schema_editor() as editor:
         editor.remove_index(Job, index)
@@ -275,6 +282,10 @@ def test_an_index_that_somebody_has_dropped_is_named(name):
             editor.add_index(Job, index)
     assert (found.id, found.level) == ("django_flare.W003", checks.WARNING)
     assert found.msg.endswith(f": {name}")
+    # The hint can be followed.
+    assert f"by the SQL of manage.py sqlmigrate django_flare {migration}:" in found.hint
+    call_command("sqlmigrate", "django_flare", migration)
+    assert f'"{name}"' in capsys.readouterr().out.replace("`", '"')
     assert check_schema(databases=["default"]) == []
 
 

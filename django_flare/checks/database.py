@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Warning
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.db.models import UniqueConstraint
 
 from django_flare.checks.configuration import readable_settings
@@ -69,11 +70,29 @@ def _missing_indexes(connection: BaseDatabaseWrapper) -> Iterator[CheckMessage]:
             unique = [each for each in model._meta.constraints if isinstance(each, UniqueConstraint)]
             missing += [each.name for each in (*model._meta.indexes, *unique) if each.name not in there]
     if missing:
+        shown = " and ".join(f"manage.py sqlmigrate {_LABEL} {name}" for name in _origins(missing))
         yield Warning(
             f"Database {connection.alias!r} lacks indexes of django_flare: {', '.join(missing)}",
-            hint=f"Create them as manage.py sqlmigrate {_LABEL} 0001 shows: claims scan the table without.",
+            hint=f"Create them by the SQL of {shown}: claims scan the table without.",
             id="django_flare.W003",
         )
+
+
+def _origins(names: Sequence[str]) -> list[str]:
+    """Return the migrations that create indexes or constraints of these names."""
+    migrations = MigrationLoader(None).disk_migrations
+    return sorted(
+        name
+        for (label, name), migration in migrations.items()
+        if label == _LABEL and any(_creates(operation, names) for operation in migration.operations)
+    )
+
+
+def _creates(operation: Any, names: Sequence[str]) -> bool:
+    options = getattr(operation, "options", {})
+    made = [*options.get("indexes", ()), *options.get("constraints", ())]
+    made += [getattr(operation, kind, None) for kind in ("index", "constraint")]
+    return any(each is not None and each.name in names for each in made)
 
 
 def _weak_postgresql(connection: BaseDatabaseWrapper) -> Iterator[str]:

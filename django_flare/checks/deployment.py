@@ -37,13 +37,7 @@ def _dead_peers(alias: str) -> Iterator[CheckMessage]:
     if connection.vendor != "postgresql" or not _is_remote(str(given.get("HOST") or "")):
         return
     options = given.get("OPTIONS") or {}
-    advice = {
-        "tcp_user_timeout": 20_000,
-        "keepalives_idle": 20,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-    }
-    missing = {name: value for name, value in advice.items() if name not in options}
+    missing = {name: value for name, value in _ADVICE.items() if name not in options}
     if "tcp_user_timeout" in missing or "keepalives_idle" in missing:
         yield Warning(
             f"DATABASES[{alias!r}]: a server that vanishes without a word is noticed only after many minutes",

@@ -1,6 +1,7 @@
 """What the deployment guide says can be done."""
 
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -8,10 +9,13 @@ import textwrap
 import pytest
 from django.db import connection
 
+from django_flare.worker.options import WorkerOptions
+from django_flare.worker.supervisor import MARGIN
 from tests.docs.pages import ROOT, table
 from tests.worker.test_health import Probe, vitals
 
 GUIDE = (ROOT / "docs/how-to/deploy.rst").read_text()
+RUNNING = (ROOT / "docs/how-to/run-workers.rst").read_text()
 REFERENCE = (ROOT / "docs/reference/worker.rst").read_text()
 
 
@@ -41,6 +45,33 @@ def test_the_advice_on_connections_is_that_of_the_check():
     options = {}
     exec(code, options)
     assert options["OPTIONS"] == _ADVICE
+
+
+def test_every_process_manager_waits_until_a_worker_has_ended():
+    """F46: the children's time, and what the supervisor takes after that."""
+    told = re.findall(r"(?:TimeoutStopSec=|stop_grace_period: |GracePeriodSeconds: )(\d+)", GUIDE)
+    assert [int(each) for each in told] == [WorkerOptions.shutdown_timeout + 20] * 3
+    # Its last writes have five seconds.
+    assert MARGIN + 5 < 20
+    for page in (GUIDE, RUNNING):
+        assert re.findall(r"plus\s(\w+)\sseconds", page) == ["twenty"]
+
+
+def test_systemd_takes_the_unit(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not installed")
+    (unit,) = blocks("ini")
+    # Verified too is whether the program and the user are there.
+    here = {"/srv/shop/venv/bin/python": sys.executable, "/srv/shop": str(tmp_path), "User=shop": "User=root"}
+    for theirs, ours in here.items():
+        assert theirs in unit
+        unit = unit.replace(theirs, ours)
+    file = tmp_path / "worker.service"
+    file.write_text(unit)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", file], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("changed", [{}, {"overdue": 60.0}])

@@ -31,6 +31,21 @@ def workers(workers):
     return workers
 
 
+class TestLong:
+    def test_a_job_much_longer_than_the_lease_runs_once(self, workers, gate):
+        """F03: age is no death, not even of a process whose beats get the interpreter now and then only."""
+        for _ in range(3):
+            workers.start()
+        plain = jobs.enqueue(work.hold, {"gate": gate.path})
+        breathless = jobs.enqueue(work.gasp, {"seconds": 9, "burst": 0.1})
+        happened("finished", breathless)
+        gate.open()
+        all_in(JobState.SUCCEEDED, plain, breathless)
+        assert events(breathless) == ["started", "finished"]
+        assert events(plain, "started") == ["started"]
+        assert not Job.objects.exclude(attempt=1, fence=1, losses=0).exists()
+
+
 class TestKilled:
     def test_another_worker_takes_over_after_the_lease(self, workers, gate):
         """F45: the attempt is given back, the loss is counted."""

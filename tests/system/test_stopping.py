@@ -5,13 +5,24 @@ from datetime import timedelta
 import pytest
 
 from django_flare import JobState, jobs
-from tests.system.support import all_in, attempt_of, events, eventually, happened, history, row, states
+from tests.system.support import (
+    all_in,
+    attempt_of,
+    events,
+    eventually,
+    happened,
+    history,
+    is_there,
+    row,
+    states,
+)
 from tests.testapp import endless_jobs as endless
 from tests.testapp import system_jobs as work
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
 
-TIMEOUT = 2
+TIMEOUT = 5
+"""Seconds in which all of them come so far that nothing ends them."""
 GRACE = 4
 ALLOWANCE = 10
 """Seconds that a noisy machine may add."""
@@ -39,6 +50,7 @@ class TestMatrix:
         """F49: side by side in one worker, each once past its deadline and once asked to stop."""
         every = [*endless.SOFT, *endless.HARD]
         worker = workers.start("--concurrency", 2 * len(every), flare={"TIMEOUT_GRACE": GRACE})
+        first = worker.child()
         late = enqueue_endless(every, gate, timeout=timedelta(seconds=TIMEOUT))
         stopped = enqueue_endless(every, gate, timeout=timedelta(minutes=5))
         happened("started", *stopped)
@@ -63,18 +75,22 @@ class TestMatrix:
             assert overran == (handler in endless.HARD), handler
 
         assert_slots_are_back(2 * len(every), gate)
-        # Threads that still sleep do not keep the process.
+        # The threads that nothing ends are gone with their process.
+        eventually(lambda: not is_there(first))
         assert worker.terminate().exit_code() == 0
         assert "Traceback" not in worker.log
 
-    def test_a_coroutine_that_blocks_the_loop_takes_the_others_with_it_and_nobody_later(self, workers, gate):
+    @pytest.mark.parametrize("blocker", endless.BLOCKING, ids=lambda each: each.__name__)
+    def test_a_coroutine_that_blocks_the_loop_takes_the_others_with_it_and_nobody_later(
+        self, workers, gate, blocker
+    ):
         """F49: coroutines begin on another loop then."""
         worker = workers.start("--concurrency", 4, flare={"TIMEOUT_GRACE": 2})
         neighbour = enqueue_endless([endless.await_sleep], gate, timeout=timedelta(seconds=2))
         happened("started", *neighbour)
-        late = enqueue_endless([endless.block_the_loop], gate, timeout=timedelta(seconds=1))
+        late = enqueue_endless([blocker], gate, timeout=timedelta(seconds=1))
         all_in(JobState.DEAD_LETTER, *late, *neighbour)
-        stopped = enqueue_endless([endless.block_the_loop], gate)
+        stopped = enqueue_endless([blocker], gate)
         happened("started", *stopped)
         assert jobs.stop(*stopped)
         all_in(JobState.CANCELLED, *stopped)

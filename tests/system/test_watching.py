@@ -7,8 +7,10 @@ import signal
 import socket
 
 import pytest
+from django.db import connection
 
 from django_flare import jobs
+from django_flare.models import Job, Queue
 from tests.system.support import NO_BACKOFF, all_in, eventually, happened, states
 from tests.testapp import system_jobs as work
 
@@ -87,6 +89,25 @@ def test_a_blocked_claim_loop_fails_the_probe(workers, gate, port):
     gate.open()
     answers(port, "/livez", 200)
     answers(port, "/readyz", 200)
+
+
+def test_a_worker_waits_for_the_migrations_of_its_version(workers, port):
+    """Workers of a rolling deploy may come before `migrate` has run: no exit, no lost attempt, one line."""
+    there, away = Queue._meta.db_table, "not_there_yet"
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(Queue, there, away)
+    try:
+        job_id = jobs.enqueue(work.quick, {"n": 1})
+        worker = workers.start("--health-port", port)
+        assert "the database has refused the claim loop for" in answers(port, "/readyz", 503)
+        assert ask(port, "/livez") == (200, "ok\n")
+    finally:
+        with connection.schema_editor() as editor:
+            editor.alter_db_table(Queue, away, there)
+    all_in("succeeded", job_id)
+    answers(port, "/readyz", 200)
+    assert worker.log.count("The database refuses what the worker needs; trying again") == 1
+    assert Job.objects.get().attempt == 1
 
 
 def test_a_port_that_is_taken_is_one_line_and_exit_code_2(workers):

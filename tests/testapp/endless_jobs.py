@@ -112,5 +112,22 @@ async def block_the_loop(ctx: JobContext):
     time.sleep(_FOR_EVER)
 
 
+@job(name="endless.spin_in_the_loop")
+async def spin_in_the_loop(ctx: JobContext):
+    await anote(ctx, "started")
+    while True:
+        pass
+
+
+@job(name="endless.receive_in_the_loop")
+async def receive_in_the_loop(ctx: JobContext):
+    await anote(ctx, "started")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.recv(1)
+
+
 SOFT = [spin, query, query_again, await_sleep, await_query]
 HARD = [sleep, receive, swallow, await_and_swallow, await_thread]
+BLOCKING = [block_the_loop, spin_in_the_loop, receive_in_the_loop]
+"""Coroutines that hold up their loop by a sleep, by computing, by a socket."""

@@ -562,6 +562,16 @@ def hog(payload: dict, ctx: JobContext):
     ctypes.PyDLL(None).sleep(payload["seconds"])
 
 
+@job(name="system.gasp")
+def gasp(payload: dict, ctx: JobContext):
+    """Hold the interpreter in bursts, and let the other threads have it hardly for a moment in between."""
+    note(ctx, "started")
+    until = time.monotonic() + payload["seconds"]
+    while time.monotonic() < until:
+        ctypes.PyDLL(None).usleep(int(payload["burst"] * 1e6))
+    note(ctx, "finished")
+
+
 @job(name="system.stop_own_loop")
 def stop_own_loop(ctx: JobContext):
     """Let the claim loop of this process never come round again; in the next process do nothing."""
