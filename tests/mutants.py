@@ -108,13 +108,19 @@ def _read(path):
 TESTS = ("test_states.py", "lifecycle", "jobs", "model", "races")
 NEAR = {
     "announce": ["jobs/test_transactions.py"],
+    "continuations": ["lifecycle/test_continuations.py", "lifecycle/test_finish.py"],
     "control": ["jobs/test_verbs.py", "lifecycle/test_transitions.py"],
-    "create": ["lifecycle/test_idempotency.py", "jobs/test_verbs.py", "jobs/test_bad_input.py"],
+    "create": [
+        "lifecycle/test_continuations.py",
+        "lifecycle/test_idempotency.py",
+        "jobs/test_verbs.py",
+        "jobs/test_bad_input.py",
+    ],
     "eligibility": ["jobs/test_explain.py", "lifecycle/test_continuations.py"],
     "finish": ["lifecycle/test_finish.py", "lifecycle/test_transitions.py"],
     "queues": ["jobs/test_queues.py"],
 }
-"""The tests nearest to a module that has none of its own name."""
+"""The tests nearest to a module, where those of its name are not all."""
 
 
 def in_order(module):

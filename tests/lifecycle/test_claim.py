@@ -173,6 +173,18 @@ class TestAtOnce:
         assert len(turn(driver, *queues, **facts).claimed) == len(queues[:1])
         assert asked == []
 
+    @pytest.mark.parametrize(("limit", "more"), [(2, True), (3, False)])
+    def test_there_is_more_where_all_room_was_used(self, driver, monkeypatch, limit, more):
+        rows = [object(), object()]
+        monkeypatch.setattr(claim.store, "claim_at_once", lambda *_: rows)
+        found = turn(driver, "q", is_idle=True, limit=limit)
+        assert (found.claimed, found.has_more) == (rows, more)
+
+    def test_where_the_engine_has_none_it_is_claimed_in_a_transaction(self, driver, monkeypatch):
+        jobs = fill("q", 1)
+        monkeypatch.setattr(claim.store, "claim_at_once", lambda *_: None)
+        assert claimed(turn(driver, "q", is_idle=True)) == jobs
+
     def test_is_asked_for_beside_other_mixed_queues(self, driver, asked):
         fill("q", 1)
         assert len(turn(driver, "q", is_idle=True, mixed={"r"}).claimed) == 1

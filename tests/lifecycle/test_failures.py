@@ -43,6 +43,11 @@ def test_any_exception_can_be_described(name):
     assert failure.traceback
 
 
+def test_a_class_with_a_long_name_is_cut_to_its_column():
+    kind = type("x" * 300, (Exception,), {"__module__": "m"})
+    assert describe(kind()).error_class == "m." + "x" * 253
+
+
 def test_a_described_exception_is_readable():
     try:
         {}["missing"]

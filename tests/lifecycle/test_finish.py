@@ -1,5 +1,7 @@
 """What a worker learns when it records outcomes."""
 
+from dataclasses import replace
+
 import pytest
 
 from django_flare import JobState
@@ -53,6 +55,14 @@ def test_of_two_outcomes_of_a_job_the_newest_fence_counts(driver):
     new = driver.outcome(job, Event.SNOOZE, delay=60)
     applied = finish.apply([new, old], USING)
     assert (applied.states, applied.refused) == ({new.id: JobState.SCHEDULED}, [old])
+
+
+def test_an_outcome_that_is_given_twice_is_recorded_once_and_refused_once(driver):
+    outcome = driver.outcome(make_job(), Event.SUCCEED)
+    again = replace(outcome)
+    applied = finish.apply([outcome, again], USING)
+    assert applied.states == {outcome.id: JobState.SUCCEEDED}
+    assert [each is outcome for each in applied.refused] == [True]
 
 
 def test_nothing_is_recorded_of_nothing(apply, django_assert_num_queries):

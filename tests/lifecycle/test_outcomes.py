@@ -52,6 +52,12 @@ def test_the_delay_doubles_up_to_six_hours(attempt, seconds):
     assert (write.state, write.delay) == (JobState.FAILED, seconds * SECOND)
 
 
+@pytest.mark.parametrize("event", [Event.LOSE, Event.RELEASE, Event.SNOOZE])
+@pytest.mark.parametrize("attempt", [1, 2, 3, 4, 7])
+def test_what_is_no_attempt_of_the_jobs_gives_one_back(event, attempt):
+    assert ended(event, run(attempt=attempt, max_attempts=9)).write.attempt == attempt - 1
+
+
 @pytest.mark.parametrize(("drawn", "jitter"), [(0.0, 0.0), (0.5, 1.5), (1.0, 3.0)])
 def test_the_jitter_adds_up_to_three_seconds(drawn, jitter):
     assert ended(Event.FAIL, draw=lambda: drawn).write.delay == (15 + jitter) * SECOND

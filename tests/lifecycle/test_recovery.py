@@ -10,6 +10,7 @@ from django_flare import JobState, jobs
 from django_flare.definitions import registry
 from django_flare.lifecycle import finish, recovery
 from django_flare.lifecycle.claim import ClaimRequest, take_turn
+from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Worker
 from django_flare.states import AttemptOutcome, Event
@@ -317,6 +318,19 @@ def test_a_worker_that_resigns_burns_no_attempt(driver):
     assert (state(job), found.attempt, found.losses) == (PENDING, 0, 0)
     assert registered() == set()
     assert not Attempt.objects.exists()
+
+
+def test_who_cannot_give_back_a_run_stays_registered(driver, monkeypatch):
+    """Somebody has locked its row."""
+    job = make_job()
+    driver.start(job)
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "apply_within", lambda outcomes, using: Applied(busy=list(outcomes)))
+        assert recovery.resign(driver.worker_id, USING) is False
+    assert registered() == {driver.worker_id}
+    assert state(job) is PROCESSING
+    assert recovery.resign(driver.worker_id, USING) is True
+    assert registered() == set()
 
 
 def test_resigning_leaves_others_runs_alone(driver, other):

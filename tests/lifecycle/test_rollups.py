@@ -296,6 +296,11 @@ def test_what_comes_very_late_joins_its_hour(driver, clock):
     assert snapshot()["count"].expected == before["count"].expected + 1
 
 
+def test_how_long_each_level_is_kept():
+    kept = (rollups.MINUTES_KEPT, rollups.QUARTERS_KEPT, rollups.HOURS_KEPT)
+    assert kept == (timedelta(hours=3), timedelta(hours=25), timedelta(days=90))
+
+
 def test_hours_are_forgotten_after_ninety_days(driver, clock):
     end_some(driver)
     rollups.merge(USING)
