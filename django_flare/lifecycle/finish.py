@@ -139,7 +139,9 @@ def record_with(
         outcome = work()
         # Only a success comes here, and that is decided without a look at the row.
         ended = Ended(queue, job_type, JobState.SUCCEEDED, outcome.waited, outcome.ran)
-        if not runs.write_success(succeeded(outcome), ended, using):
+        success = runs.write_success(succeeded(outcome), ended, using)
+        if not success.is_written:
             raise LeaseLostError
-        settle_children([outcome.id], using)
+        if success.has_children:
+            settle_children([outcome.id], using)
     return outcome, JobState.SUCCEEDED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -18,7 +18,7 @@ from django_flare.models import Job, Queue
 from django_flare.models.indexes import Unset
 from django_flare.states import JobState
 from django_flare.store.clock import SecondsSince, now_sql
-from django_flare.store.compiled import Compiled
+from django_flare.store.compiled import LIMIT, Compiled
 from django_flare.store.queues import paused
 from django_flare.store.rows import by_index, by_key, jobs, locked, workers
 
@@ -78,9 +78,8 @@ def lock_claimable(queue: str, limit: int, worker_id: str, using: str) -> list[C
     None for a worker that is not registered: its row may have been removed as vanished. None of a
     paused queue.
     """
-    rows = _probe(limit, using, now_sql(connections[using])).rows(
-        using, values={_QUEUE: queue, _WORKER: worker_id}
-    )
+    values = {_QUEUE: queue, _WORKER: worker_id, LIMIT: limit}
+    rows = _probe(using, now_sql(connections[using])).rows(using, values=values)
     return [ClaimedRow._make(row) for row in rows]
 
 
@@ -94,8 +93,8 @@ def lock_claimable_of(
     rows: list[Any] = []
     now = now_sql(connections[using])
     for job_type in job_types:
-        values = {_QUEUE: queue, _WORKER: worker_id, _TYPE: job_type}
-        rows += _probe_of_type(limit, using, now).rows(using, values=values)
+        values = {_QUEUE: queue, _WORKER: worker_id, _TYPE: job_type, LIMIT: limit}
+        rows += _probe_of_type(using, now).rows(using, values=values)
     rows.sort(key=itemgetter(*range(_WIDTH, _WIDTH + len(_CLAIM_ORDER))))
     return [ClaimedRow._make(row[:_WIDTH]) for row in rows[:limit]]
 
@@ -105,21 +104,21 @@ _QUEUE, _WORKER, _TYPE = "\ue000queue", "\ue000worker", "\ue000type"
 _WIDTH = len(ClaimedRow._fields)
 
 
-@lru_cache(maxsize=1024)
-def _probe(limit: int, using: str, now: str) -> Compiled:
+@cache
+def _probe(using: str, now: str) -> Compiled:
     """Return the query; `now` is the clock in it, which tests replace."""
     rows = _of_queue(using).order_by(*_CLAIM_ORDER)
-    return Compiled(_first(rows, "flare_job_claimable", limit).values_list(*_COLUMNS))
+    return Compiled(_first(rows, "flare_job_claimable").values_list(*_COLUMNS))
 
 
-@lru_cache(maxsize=1024)
-def _probe_of_type(limit: int, using: str, now: str) -> Compiled:
+@cache
+def _probe_of_type(using: str, now: str) -> Compiled:
     rows, order = _of_queue(using).filter(job_type=_TYPE), list(_CLAIM_ORDER)
     if connections[using].vendor == "postgresql":
         # A range of one value, and in the order: only the index by type answers that without sorting.
         # Told an equality, it may take the other index, in the belief that the type is found everywhere.
         rows, order = _of_queue(using).filter(job_type__range=(_TYPE, _TYPE)), ["job_type", *order]
-    first = _first(rows.order_by(*order), "flare_job_claimable_type", limit)
+    first = _first(rows.order_by(*order), "flare_job_claimable_type")
     return Compiled(first.values_list(*_COLUMNS, *_CLAIM_ORDER))
 
 
@@ -128,8 +127,8 @@ def _of_queue(using: str) -> QuerySet[Job]:
     return claimable(using).filter(is_registered, ~Exists(paused(using).filter(name=_QUEUE)), queue=_QUEUE)
 
 
-def _first(rows: QuerySet[Job], index: str, limit: int) -> QuerySet[Job]:
-    return locked(by_index(rows, index), skip=True)[:limit]
+def _first(rows: QuerySet[Job], index: str) -> QuerySet[Job]:
+    return locked(by_index(rows, index), skip=True)[:LIMIT]
 
 
 def claim_at_once(
@@ -145,7 +144,7 @@ def claim_at_once(
     if connection.vendor != "postgresql":
         return None
     now, table = now_sql(connection), by_key(Job, connection)
-    probe = _probe(limit, using, now)
+    probe = _probe(using, now)
     # A bare scan of `found` keeps its order.
     statement = f"""
         WITH found ({", ".join(ClaimedRow._fields)}) AS MATERIALIZED ({probe.sql}),
@@ -158,9 +157,10 @@ def claim_at_once(
         )
         SELECT found.*, (SELECT COUNT(*) FROM taken) FROM found
         """  # noqa: S608 - names are ours
-    given = [*probe.given({_QUEUE: queue, _WORKER: worker_id}), JobState.PROCESSING.value, worker_id]
+    found = probe.given({_QUEUE: queue, _WORKER: worker_id, LIMIT: limit})
+    marks = [JobState.PROCESSING.value, worker_id]
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*given, JobState.PENDING.value, list(known_types)])
+        cursor.execute(statement, [*found, *marks, JobState.PENDING.value, list(known_types)])
         rows = cursor.fetchall()
     if rows and rows[0][-1] != len(rows):
         return None

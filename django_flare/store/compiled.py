@@ -23,6 +23,9 @@ IDS = -(2**62)
 ID_LIST = "\ue000ids"
 """Stands for the same list in the text of a statement, see `with_ids`."""
 
+LIMIT = 2**62
+"""Stands for how many rows a query to compile returns at most, `[:LIMIT]`: a value to name with each run."""
+
 
 def with_ids(sql: str, ids: Iterable[int]) -> str:
     """Write the ids into a statement where `ID_LIST` stands."""
@@ -41,7 +44,7 @@ class Compiled:
         # Only in a transaction does Django spell a lock; a statement alone may have one too.
         with atomic(rows.db, savepoint=False):
             sql, parameters = compiler.as_sql()
-        self.sql, self._parameters = _with_list(sql, list(parameters))
+        self.sql, self._parameters = _with_limit(*_with_list(sql, list(parameters)))
         selected = [expression for expression, *_ in compiler.select]
         self._converters = compiler.get_converters(selected)
 
@@ -101,3 +104,9 @@ def _with_list(sql: str, parameters: list[Any]) -> tuple[str, list[Any]]:
     pieces = sql.split("%s")
     before, after = "%s".join(pieces[: place + 1]), "%s".join(pieces[place + 1 :])
     return before + ID_LIST + after, parameters[:place] + parameters[place + 1 :]
+
+
+def _with_limit(sql: str, parameters: list[Any]) -> tuple[str, list[Any]]:
+    # The ORM writes it as a number, after all that has parameters.
+    text = f"LIMIT {LIMIT}"
+    return (sql.replace(text, "LIMIT %s"), [*parameters, LIMIT]) if text in sql else (sql, parameters)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db import connections
@@ -56,7 +57,7 @@ class Statement(NamedTuple):
     """Hold a statement and its parameters."""
 
     sql: str
-    parameters: list[str]
+    parameters: list[Any]
 
 
 def write(ended: Iterable[Ended], using: str) -> None:
@@ -70,25 +71,30 @@ def write(ended: Iterable[Ended], using: str) -> None:
 def counting(ended: Iterable[Ended], using: str) -> Statement | None:
     """Return the one statement that counts what has just ended, a row for each queue, type and outcome.
 
-    Raw: the minute is the database's, and as parameters the numbers would cost more than their storing.
-    So would naming all columns: those of the histograms are zero unless they are named. None for nothing.
+    None for nothing. Raw: the minute is the database's. The columns of the histograms are zero unless they
+    are named, and to name all would cost more than their storing.
     """
     sums = _summed(ended)
     if not sums:
         return None
-    connection = connections[using]
-    classes = sorted({name for each in sums.values() for name in each.classes})
-    start = f"{Level.WRITTEN:d}, {minute_sql(connection)}"
-    numbers = [", ".join(map(repr, _numbers(each, classes))) for each in sums.values()]
-    rows = ", ".join(f"({start}, %s, %s, %s, {each})" for each in numbers)
-    names = [str(name) for names in sums for name in names]
-    return Statement(f"{_into(connection, classes)} VALUES {rows}", names)
+    classes = tuple(sorted({name for each in sums.values() for name in each.classes}))
+    parameters = [value for names, each in sums.items() for value in (*names, *_numbers(each, classes))]
+    return Statement(_insert(classes, len(sums), minute_sql(connections[using]), using), parameters)
+
+
+@lru_cache(maxsize=512)
+def _insert(classes: tuple[str, ...], rows: int, minute: str, using: str) -> str:
+    # The same text for the same classes: drivers keep what they make of a text.
+    holes = ", ".join(["%s"] * (len(_NAMES) + len(_TOTALS) + len(classes)))
+    return f"{_into(connections[using], classes)} VALUES " + ", ".join(
+        [f"({Level.WRITTEN:d}, {minute}, {holes})"] * rows
+    )
 
 
 def _summed(ended: Iterable[Ended]) -> Mapping[tuple[str, str, str], _Sums]:
     found: dict[tuple[str, str, str], _Sums] = {}
     for queue, job_type, outcome, waited, ran in ended:
-        names = (queue, job_type, outcome)
+        names = (queue, job_type, str(outcome))
         sums = found.get(names)
         if sums is None:
             sums = found[names] = _Sums()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from queue import Empty, SimpleQueue
 
 from django_flare.worker.runs import Run
@@ -24,11 +25,16 @@ class Inbox:
             self._woken = True
             self._items.put(None)
 
-    def collect(self, seconds: float) -> tuple[list[Run], bool]:
-        """Wait up to `seconds` for something; return all finished runs there are, and whether to look."""
+    def collect(self, seconds: float, gather: float = 0) -> tuple[list[Run], bool]:
+        """Wait up to `seconds` for something; return all finished runs there are, and whether to look.
+
+        Others may join the first for `gather` seconds.
+        """
         finished: list[Run] = []
         try:
             self._take(self._items.get(timeout=max(seconds, 0)), finished)
+            if gather:
+                time.sleep(gather)
             while True:
                 self._take(self._items.get_nowait(), finished)
         except Empty:

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import F
 
 from django_flare import FlareNotFoundError, JobState, jobs
-from django_flare.lifecycle import retention
+from django_flare.lifecycle import finish, retention
 from django_flare.lifecycle.claim import take_turn
 from django_flare.models import Continuation, Job
 from django_flare.store import rows
@@ -61,6 +61,12 @@ def _success(parent, claimed):
     return partial(apply_until_recorded, succeeded(claimed)), parent, JobState.PENDING
 
 
+def _atomic_success(parent, claimed):
+    outcome = succeeded(claimed)
+    end = partial(finish.record_with, lambda: outcome, claimed.queue, claimed.job_type, USING)
+    return end, parent, JobState.PENDING
+
+
 def _death(parent, claimed):
     return partial(apply_until_recorded, failed(claimed)), parent, JobState.CANCELLED
 
@@ -83,7 +89,8 @@ def _cascade(grandparent, claimed):
 
 
 @pytest.fixture(
-    params=[_success, _death, _discard, _cancel, _cascade], ids=lambda end: end.__name__.strip("_")
+    params=[_success, _atomic_success, _death, _discard, _cancel, _cascade],
+    ids=lambda end: end.__name__.strip("_"),
 )
 def ending(request):
     """Return what ends a parent, the parent, and the state that its child must have then."""
@@ -96,7 +103,7 @@ class TestAttachingWhileTheParentEnds:
         end, parent, expected = ending
         attacher = stage.start(partial(jobs.continue_with, parent, work), pause_at="attach.after_parent_read")
         ender = stage.start(end)
-        if is_serial() or end.func is jobs.cancel:
+        if is_serial() or end.func in (jobs.cancel, finish.record_with):
             assert ender.ends_or_blocks() == "blocked"
         attacher.go_on()
         child = attacher.result()

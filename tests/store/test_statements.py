@@ -15,7 +15,7 @@ from django_flare.lifecycle.failures import describe
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Job, Rollup
 from django_flare.states import Event
-from django_flare.store import wakeup
+from django_flare.store import claim, wakeup
 from django_flare.store.transactions import WRITE_NOTHING
 from tests.support import USING, Driver, make_job
 from tests.testapp.jobs import plain
@@ -147,6 +147,36 @@ def test_finishing_costs_the_same_for_one_job_and_for_many(event):
         costs.append(len(without_frames(statements)))
     # Lock, attempts, outcomes, counts, children.
     assert costs[0] == costs[1] == costs[2] <= 5
+
+
+def test_recording_an_atomic_success_is_one_statement_where_the_engine_takes_several_at_once(
+    database_vendor, monkeypatch
+):
+    costs = []
+    for binds_on_the_server in (False, True):
+        if database_vendor == "postgres":
+            monkeypatch.setattr(connection.features, "uses_server_side_binding", binds_on_the_server)
+        driver = prepared(1, f"q{binds_on_the_server}")
+        driver.claim(f"q{binds_on_the_server}")
+        (run,) = driver.runs.values()
+        outcome = Outcome(id=run.id, fence=run.fence, event=Event.SUCCEED, waited=0.1, ran=0.1)
+        statements = counted(
+            lambda run=run, outcome=outcome: finish.record_with(
+                lambda: outcome, run.queue, run.job_type, USING
+            )
+        )
+        costs.append(len(without_frames(statements)))
+    assert costs == ([1, 2] if database_vendor == "postgres" else [3, 3])
+    assert Job.objects.filter(state=JobState.SUCCEEDED).count() == Rollup.objects.count() == 2
+
+
+def test_a_claim_is_compiled_once_whatever_its_limit(monkeypatch):
+    driver = prepared(10, "q")
+    driver.claim("q", limit=1)
+    monkeypatch.setattr(claim, "Compiled", None)
+    driver.claim("q", limit=2)
+    driver.claim("q", limit=3)
+    assert len(driver.runs) == 6
 
 
 def test_counting_is_one_statement_however_many_queues_there_are():

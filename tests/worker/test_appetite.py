@@ -5,7 +5,7 @@ from django_flare.worker.appetite import Appetite
 
 def test_before_it_knows_better_it_wants_one_job_per_slot():
     appetite = Appetite(10, None)
-    assert [appetite.room(in_hand) for in_hand in (0, 4, 10, 12)] == [10, 6, 0, -2]
+    assert [appetite.room(in_hand) for in_hand in (0, 4, 10, 12)] == [10, 6, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,20 @@ def test_it_fetches_ahead_while_jobs_are_short(mean, ahead):
     appetite = Appetite(10, None)
     appetite.note(mean)
     assert appetite.room(0) == 10 + ahead
+
+
+def test_it_fetches_more_when_half_of_those_ahead_are_used_up():
+    appetite = Appetite(10, None)
+    appetite.note(0.01)
+    assert [appetite.is_sated(in_hand) for in_hand in (110, 61, 60)] == [True, True, False]
+    assert [appetite.room(in_hand) for in_hand in (110, 61, 60)] == [0, 0, 50]
+
+
+def test_long_jobs_leave_no_slot_empty():
+    appetite = Appetite(10, None)
+    appetite.note(1.0)
+    assert [appetite.is_sated(in_hand) for in_hand in (10, 9)] == [False, False]
+    assert [appetite.room(in_hand) for in_hand in (10, 9)] == [0, 1]
 
 
 def test_the_mean_forgets_slowly():

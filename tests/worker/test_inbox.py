@@ -1,4 +1,5 @@
 import threading
+import time
 
 from django_flare.worker.inbox import Inbox
 from tests.worker.support import make_run
@@ -14,6 +15,19 @@ def test_finished_runs_come_together_in_order_and_wake_nobody_to_look():
         inbox.put(run)
     assert inbox.collect(0) == (runs, False)
     assert inbox.collect(0) == ([], False)
+
+
+def test_others_may_join_the_first(monkeypatch):
+    inbox, (first, second) = Inbox(), [make_run(id=n) for n in range(2)]
+    waits = []
+    monkeypatch.setattr(time, "sleep", lambda seconds: (waits.append(seconds), inbox.put(second)))
+    inbox.put(first)
+    assert inbox.collect(0, gather=0.005) == ([first, second], False)
+    assert waits == [0.005]
+    assert inbox.collect(0, gather=0.005) == ([], False), "it waits for others only when there is one"
+    inbox.put(first)
+    assert inbox.collect(0) == ([first], False)
+    assert waits == [0.005]
 
 
 def test_any_number_of_wake_ups_is_one():
