@@ -6,11 +6,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from django_flare import hooks
 from django_flare.arguments import parent_ids, start_time
@@ -26,20 +27,20 @@ from django_flare.store.insert import NewRow
 logger = logging.getLogger("django_flare.jobs")
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobRequest:
+# Without the garbage collector's care, here and on the way to the row: nothing that they hold leads back to
+# them, and looking through those of 50,000 jobs again and again takes a quarter of the time of their making.
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Ask for one job, in a caller's words; `scope` sets idempotency keys of different callers apart."""
 
     job: Any
     payload: Any = None
     when: timedelta | datetime | None = None
     parents: Any = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = {}
     scope: str = ""
 
 
-@dataclass(frozen=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, gc=False):
     """Name the job that a request led to; `created` is False when its key had made it before."""
 
     job_id: str

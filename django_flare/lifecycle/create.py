@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+import msgspec
 from django.db import IntegrityError
 
 from django_flare.errors import FlareConflictError, FlareNotFoundError, option_error
@@ -29,8 +29,7 @@ MAX_DEPTH = 1_000
 _TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
+class Creation(msgspec.Struct, frozen=True, gc=False):
     """Ask for one job: its row, when it may run (None: at once) and whom it waits for."""
 
     row: NewRow
@@ -38,8 +37,7 @@ class Creation:
     parents: tuple[UUID, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(msgspec.Struct, frozen=True, gc=False):
     """Name the job that a creation led to; `created` is False when its key had made it before."""
 
     public_id: UUID

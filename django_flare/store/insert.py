@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -23,8 +22,7 @@ _ROWS_PER_STATEMENT = 1000
 _PAYLOAD_PER_STATEMENT = 2**20
 
 
-@dataclass(slots=True, kw_only=True)
-class NewRow:
+class NewRow(msgspec.Struct, kw_only=True, gc=False):
     """Hold what a new job row says; `run_at` None is the statement's time, JSON columns are text."""
 
     public_id: UUID
