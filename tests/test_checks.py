@@ -20,6 +20,7 @@ from django_flare.checks import (
     check_schema,
     check_settings,
 )
+from django_flare.checks.database import _weak_sqlite
 from django_flare.models import Job
 
 GOOD_OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode=WAL;"}
@@ -260,6 +261,23 @@ DURABILITY = {
     "mysql": ("@@GLOBAL.innodb_flush_log_at_trx_commit", "2", "1"),
 }
 READ, WRITE = ("PRAGMA", "PRAGMA") if connection.vendor == "sqlite" else ("SHOW", "SET")
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite's journal")
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("mode", "warns"), [("memory", True), ("off", True), ("delete", False), ("wal", False)]
+)
+def test_a_journal_that_is_gone_with_the_process_is_a_warning(tmp_path, mode, warns):
+    """F44."""
+    own = connection.copy("own")
+    own.settings_dict["NAME"] = tmp_path / "own.sqlite3"
+    try:
+        with own.cursor() as cursor:
+            cursor.execute(f"PRAGMA journal_mode = {mode}")
+        assert (f"journal_mode is {mode.upper()}" in list(_weak_sqlite(own))) == warns
+    finally:
+        own.close()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -17,6 +17,8 @@ from django.db.models import UniqueConstraint
 from django_flare.checks.configuration import readable_settings
 
 _LABEL = "django_flare"
+_CRASH_SPOILS = frozenset({"off", "memory"})
+"""Journals of SQLite that do not outlive the process: a crash may leave a broken file."""
 
 
 def check_schema(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
@@ -117,8 +119,12 @@ def _weak_sqlite(connection: BaseDatabaseWrapper) -> Iterator[str]:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA synchronous")
         (value,) = cursor.fetchone()
+        cursor.execute("PRAGMA journal_mode")
+        (mode,) = cursor.fetchone()
     if not int(value):
         yield "synchronous is OFF"
+    if mode in _CRASH_SPOILS and not connection.is_in_memory_db():  # type: ignore[attr-defined]
+        yield f"journal_mode is {mode.upper()}"
 
 
 def _none(_: BaseDatabaseWrapper) -> Iterator[str]:

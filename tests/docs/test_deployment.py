@@ -50,9 +50,11 @@ def test_the_advice_on_connections_is_that_of_the_check():
 def test_every_process_manager_waits_until_a_worker_has_ended():
     """F46: the children's time, and what the supervisor takes after that."""
     told = re.findall(r"(?:TimeoutStopSec=|stop_grace_period: |GracePeriodSeconds: )(\d+)", GUIDE)
-    assert [int(each) for each in told] == [WorkerOptions.shutdown_timeout + 20] * 3
-    # Its last writes have five seconds.
-    assert MARGIN + 5 < 20
+    assert len(told) == 3
+    (waits,) = {int(each) for each in told}
+    assert waits > WorkerOptions.shutdown_timeout + 20
+    # The other half is for giving jobs back.
+    assert MARGIN == 10
     for page in (GUIDE, RUNNING):
         assert re.findall(r"plus\s(\w+)\sseconds", page) == ["twenty"]
 

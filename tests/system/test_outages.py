@@ -227,6 +227,38 @@ def test_restarts_while_thousands_of_jobs_drain(workers, private):
 
 @postgres_only
 @pytest.mark.timeout(180)
+def test_a_smart_stop_waits_for_a_worker_that_goes_on(workers, private):
+    """F34: no new connection is let in, so only handlers that need one fail, and those are tried again."""
+    quick_retries = {**LONG_LEASE, "BACKOFF": {"base": 0.2, "cap": 0.5, "jitter": 0}}
+    worker = workers.start(environment={"FLARE_TEST_POSTGRES_URL": private.url}, flare=quick_retries)
+    first = jobs.enqueue(work.quick, {})
+    all_in(JobState.SUCCEEDED, first)
+    private.process.send_signal(signal.SIGTERM)
+    eventually(lambda: _refuses(private.url))
+    ids = jobs.enqueue_many(work.quick, [{"n": n} for n in range(50)])
+    needy = jobs.enqueue(work.good, max_attempts=100)
+    all_in(JobState.SUCCEEDED, *ids)
+    eventually(lambda: Attempt.objects.filter(job__public_id=needy).exists())
+    assert private.process.poll() is None
+    connection.close()
+    private.go_down(signal.SIGINT)
+    private.come_back()
+    all_in(JobState.SUCCEEDED, needy)
+    assert not Attempt.objects.exclude(error_message__contains="shutting down").exists()
+    assert not Job.objects.exclude(losses=0).exists()
+    assert worker.terminate().exit_code() == 0
+
+
+def _refuses(url):
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError as error:
+        return "shutting down" in str(error)
+    return False
+
+
+@postgres_only
+@pytest.mark.timeout(180)
 def test_longer_down_than_the_lease(workers, private, gate):
     """F09: the outcome is lost with the lease; the job runs a second time and no third, and is not failed."""
     environment = {"FLARE_TEST_POSTGRES_URL": private.url}
