@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socket import SHUT_RDWR
 from socketserver import ThreadingTCPServer
 from typing import Any, NamedTuple
 
-from django_flare.worker.metrics import CONTENT_TYPE, Metrics, is_available
+from django_flare.worker.metrics import CONTENT_TYPE, is_available, metrics_text
 from django_flare.worker.vitals import Limits, Vitals
 
 logger = logging.getLogger("django_flare.worker")
@@ -66,11 +66,11 @@ class HealthServer:
         limits: Limits,
         vitals: Callable[[], Sequence[Vitals]],
         is_stopping: Callable[[], bool] = lambda: False,
+        counts: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._vitals = vitals
         self._limits = limits
-        self._metrics = Metrics()
-        self._measuring = threading.Lock()
+        self._counts = counts
         self._is_stopping = is_stopping
         self._server = _Server((HOST, port), self.answer)
         self._thread = threading.Thread(
@@ -111,8 +111,7 @@ class HealthServer:
     def _measured(self) -> Answer:
         if not is_available:
             return Answer(HTTPStatus.NOT_FOUND, "Metrics need the package prometheus-client.")
-        with self._measuring:
-            return Answer(HTTPStatus.OK, self._metrics.text(self._vitals()), CONTENT_TYPE)
+        return Answer(HTTPStatus.OK, metrics_text(self._vitals(), self._counts()), CONTENT_TYPE)
 
 
 def _judged(found: Sequence[tuple[Vitals, str | None]]) -> Answer:

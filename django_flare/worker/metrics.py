@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,48 +19,30 @@ else:
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-class Metrics:
-    """Add up what the processes say. What one has counted stays when it ends, so no counter ever falls."""
+def metrics_text(vitals: Sequence[Vitals], counts: Mapping[str, int]) -> str:
+    """Return the numbers in Prometheus' text format; `counts` are those of all processes, also ended ones."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected([*_counters(counts), *_gauges(vitals)]))
+    return generate_latest(registry).decode().rstrip("\n")
 
-    def __init__(self) -> None:
-        self._counts: dict[str, Mapping[str, int]] = {}
-        """By process, those that are still there."""
-        self._gone: Counter[str] = Counter()
 
-    def text(self, vitals: Sequence[Vitals]) -> str:
-        """Return the numbers in Prometheus' text format.
+def _counters(counts: Mapping[str, int]) -> Iterator[Metric]:
+    def total(name: str) -> int:
+        return counts.get(name, 0)
 
-        Whoever is not in `vitals` any more has ended for good; a second thread must not come with older ones.
-        """
-        present = {each.process: each.counts for each in vitals}
-        for process in self._counts.keys() - present.keys():
-            self._gone.update(self._counts[process])
-        self._counts = present
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected([*self._counters(), *_gauges(vitals)]))
-        return generate_latest(registry).decode().rstrip("\n")
-
-    def _counters(self) -> Iterator[Metric]:
-        counts = [self._gone, *self._counts.values()]
-
-        def total(name: str) -> int:
-            return sum(each.get(name, 0) for each in counts)
-
-        yield CounterMetricFamily("flare_jobs_claimed", "Jobs claimed", total(CLAIMED))
-        finished = CounterMetricFamily(
-            "flare_runs_finished",
-            "Runs recorded, by the state in which they left their job",
-            labels=["state"],
-        )
-        for state in RUN_ENDS:
-            finished.add_metric([state], total(state))
-        yield finished
-        yield CounterMetricFamily(
-            "flare_runs_timed_out", "Runs that went past their timeout", total(TIMED_OUT)
-        )
-        yield CounterMetricFamily(
-            "flare_leases_lost", "Outcomes dropped because the job was somebody else's", total(LEASES_LOST)
-        )
+    yield CounterMetricFamily("flare_jobs_claimed", "Jobs claimed", total(CLAIMED))
+    finished = CounterMetricFamily(
+        "flare_runs_finished",
+        "Runs recorded, by the state in which they left their job",
+        labels=["state"],
+    )
+    for state in RUN_ENDS:
+        finished.add_metric([state], total(state))
+    yield finished
+    yield CounterMetricFamily("flare_runs_timed_out", "Runs that went past their timeout", total(TIMED_OUT))
+    yield CounterMetricFamily(
+        "flare_leases_lost", "Outcomes dropped because the job was somebody else's", total(LEASES_LOST)
+    )
 
 
 def _gauges(vitals: Sequence[Vitals]) -> Iterator[Metric]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from django_flare.worker.vitals import Limits, Vitals
@@ -18,6 +18,7 @@ def probed(
     limits: Limits,
     vitals: Callable[[], Sequence[Vitals]],
     is_stopping: Callable[[], bool],
+    counts: Callable[[], Mapping[str, int]],
 ) -> Iterator[None]:
     """Answer probes on `port` meanwhile, if there is one; raises PortTakenError before anything is run."""
     if port is None:
@@ -26,7 +27,7 @@ def probed(
     from django_flare.worker.health import HOST, HealthServer  # noqa: PLC0415
 
     try:
-        server = HealthServer(port, limits, vitals, is_stopping)
+        server = HealthServer(port, limits, vitals, is_stopping, counts)
     except OSError as error:
         raise PortTakenError(
             f"--health-port: {HOST}:{port} cannot be had: {error.strerror or error}"

@@ -7,7 +7,7 @@ import resource
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from django.db import DatabaseError, connections
@@ -33,11 +33,20 @@ def run_alone(options: WorkerOptions) -> bool:
     Raises MissingTablesError and PortTakenError.
     """
     service = WorkerService(options)
-    probes = probed(
-        options.health_port, probe_limits(), lambda: [service.vitals()], lambda: service.is_stopping
-    )
-    with probes, handled(STOP_SIGNALS, service.stop), watched_memory(service, options):
+    stops = handled(STOP_SIGNALS, service.stop)
+    with probes_of(service, options), stops, watched_memory(service, options):
         return run_service(service, options)
+
+
+def probes_of(service: WorkerService, options: WorkerOptions) -> AbstractContextManager[None]:
+    """Answer probes for a worker without a supervisor meanwhile; raises PortTakenError."""
+    return probed(
+        options.health_port,
+        probe_limits(),
+        lambda: [service.vitals()],
+        lambda: service.is_stopping,
+        lambda: service.vitals().counts,
+    )
 
 
 def run_service(service: WorkerService, options: WorkerOptions) -> bool:

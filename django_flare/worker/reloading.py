@@ -10,8 +10,8 @@ import sys
 
 from django.utils import autoreload
 
-from django_flare.worker.options import WorkerOptions, probe_limits
-from django_flare.worker.probes import probed
+from django_flare.worker.options import WorkerOptions
+from django_flare.worker.process import probes_of
 from django_flare.worker.service import WorkerService
 from django_flare.worker.signal_handlers import STOP_SIGNALS
 
@@ -20,9 +20,7 @@ def run_with_reloader(options: WorkerOptions) -> None:
     """Run a worker in this process, or in a new one, again after each change; ends the process."""
     if os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) == "true":
         service = WorkerService(options)
-        with probed(
-            options.health_port, probe_limits(), lambda: [service.vitals()], lambda: service.is_stopping
-        ):
+        with probes_of(service, options):
             autoreload.run_with_reloader(_run_reloaded, service)
         return
     # Django's own parent process would kill the child at a signal, with its jobs.

@@ -36,6 +36,12 @@ def supervise(plan: Plan) -> None:
     """Supervise until told to stop and all children have ended; raises PortTakenError and StartError."""
     supervisor = Supervisor(plan.terms, plan.command)
     signals = handled((signal.SIGQUIT,), lambda: supervisor.pass_on(signal.SIGQUIT))
-    probes = probed(plan.health_port, plan.limits, supervisor.vitals, lambda: supervisor.is_stopping)
+    probes = probed(
+        plan.health_port,
+        plan.limits,
+        supervisor.vitals,
+        lambda: supervisor.is_stopping,
+        supervisor.totals.sums,
+    )
     with probes, signals:
         supervisor.run()

@@ -20,6 +20,7 @@ from django_flare.worker.errands import Errands
 from django_flare.worker.oversight import describe_exit, fate
 from django_flare.worker.places import Place
 from django_flare.worker.signal_handlers import STOP_SIGNALS, handled
+from django_flare.worker.tally import Totals
 from django_flare.worker.vitals import Vitals
 
 logger = logging.getLogger("django_flare.worker")
@@ -65,6 +66,8 @@ class Supervisor:
         self._errands = Errands(command)
         self._clock = clock
         self._places = [Place() for _ in range(terms.processes)]
+        self.totals = Totals()
+        """What all children have counted, also those that have ended."""
         self._selector = selectors.DefaultSelector()
         self._stops = 0
         self._stops_passed_on = 0
@@ -194,7 +197,7 @@ class Supervisor:
         # In this order: what it said before its end has arrived when the end is seen.
         code = child.poll()
         child.read(now, self._terms.stuck_after)
-        self._note_start(child)
+        self._note_report(child)
         if child.retiring and not child.is_leaving:
             self._let_go(place, child)
         if code is not None:
@@ -209,9 +212,11 @@ class Supervisor:
             child.kill_before(now + self._terms.margin)
         self._kill_if_due(child, now)
 
-    def _note_start(self, child: ChildProcess) -> None:
+    def _note_report(self, child: ChildProcess) -> None:
         if child.was_ready:
             self._was_ready, self._failed_starts = True, 0
+        if child.report:
+            self.totals.note(child.pid, child.report.vitals.counts)
 
     def _let_go(self, place: Place, child: ChildProcess) -> None:
         child.is_leaving = child.was_told = True
@@ -243,6 +248,7 @@ class Supervisor:
     def _bury(self, place: Place, child: ChildProcess, code: int, now: float) -> None:
         self._forget_pipe(child)
         child.close()
+        self.totals.end(child.pid)
         event = fate(code, was_told=child.was_told, was_cut_short=child.was_cut_short)
         # Before it was ready it has claimed nothing.
         if child.was_ready and not child.has_resigned:

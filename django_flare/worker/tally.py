@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
 from django_flare.states import TRANSITIONS, JobState
 
 CLAIMED = "claimed"
@@ -42,3 +46,33 @@ class Tally:
             TIMED_OUT: self.timed_out,
             LEASES_LOST: self.leases_lost,
         }
+
+
+class Totals:
+    """Add up what processes have counted. What one has said last stays when it ends, so no sum ever falls.
+
+    One thread notes, any may ask.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[int, Mapping[str, int]] = {}
+        self._ended: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def note(self, process: int, counts: Mapping[str, int]) -> None:
+        """Learn what a process has counted since its start."""
+        with self._lock:
+            self._latest[process] = counts
+
+    def end(self, process: int) -> None:
+        """Learn that a process has ended; another may have its number from now on."""
+        with self._lock:
+            self._ended.update(self._latest.pop(process, {}))
+
+    def sums(self) -> Counter[str]:
+        """Return the sums, those of the ended ones included."""
+        with self._lock:
+            sums = Counter(self._ended)
+            for counts in self._latest.values():
+                sums.update(counts)
+            return sums

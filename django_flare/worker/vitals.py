@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
-
-_THIS_PROCESS = secrets.token_hex(8)
-"""Another for each process that ever starts; workers are spawned, not forked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +14,7 @@ class Vitals:
     `overdue` is by how much the claim loop should have come round and has not, 0 while it waits as it
     should; `failing` for how long its turns have failed, 0 when the database answered the last one;
     `beat_age` how old the newest recorded beat is, infinite before the first.
-    `counts` is what the process has done since its start, see `Tally.counts`; `process` tells whose it is,
-    since a process may go on under another worker id.
+    `counts` is what the process has done since its start, see `Tally.counts`.
     """
 
     worker_id: str
@@ -29,7 +24,6 @@ class Vitals:
     failing: float
     beat_age: float
     counts: Mapping[str, int] = field(default_factory=dict)
-    process: str = _THIS_PROCESS
 
 
 class Limits(NamedTuple):

@@ -67,6 +67,17 @@ def test_a_worker_is_alive_ready_and_counts(workers, port):
     assert ask(port, "/livez") is None
 
 
+def test_what_processes_have_counted_outlives_them(workers, port):
+    """Nobody has asked while they lived."""
+    workers.start("--health-port", port, "--max-jobs", 5, "--concurrency", 1)
+    all_in("succeeded", *[jobs.enqueue(work.quick, {"n": n}) for n in range(15)])
+
+    def counted():
+        return 'flare_runs_finished_total{state="succeeded"} 15.0' in ask(port, "/metrics")[1]
+
+    eventually(counted)
+
+
 def test_a_worker_that_stops_is_no_longer_ready(workers, gate, port):
     worker = workers.start("--health-port", port)
     job_id = jobs.enqueue(work.hold, {"gate": gate.path})

@@ -15,6 +15,7 @@ from django.test import override_settings
 from django_flare.worker import health
 from django_flare.worker.health import HealthServer
 from django_flare.worker.options import probe_limits
+from django_flare.worker.tally import Totals
 from django_flare.worker.vitals import Vitals
 from tests.docs.pages import ROOT
 from tests.worker.support import eventually
@@ -26,7 +27,6 @@ WELL = {
     "overdue": 0.0,
     "failing": 0.0,
     "beat_age": 2.0,
-    "process": "a",
 }
 
 
@@ -40,7 +40,10 @@ class Probe:
     def __init__(self):
         self.vitals = [vitals()]
         self.is_stopping = False
-        self.server = HealthServer(0, probe_limits(), lambda: self.vitals, lambda: self.is_stopping)
+        self.totals = Totals()
+        self.server = HealthServer(
+            0, probe_limits(), lambda: self.vitals, lambda: self.is_stopping, self.totals.sums
+        )
         self.server.start()
 
     def ask(self, path, method="GET"):
@@ -184,12 +187,9 @@ class TestMetrics:
         return {name: float(value) for name, value in re.findall(r"^(flare_\S+) (\S+)$", text, re.MULTILINE)}
 
     def test_processes_are_added_up(self, probe):
-        probe.vitals = [
-            vitals(counts={"claimed": 5, "succeeded": 3, "timed_out": 1}),
-            vitals(
-                process="b", running=1, beat_age=4.0, counts={"claimed": 2, "failed": 1, "leases_lost": 1}
-            ),
-        ]
+        probe.vitals = [vitals(), vitals(running=1, beat_age=4.0)]
+        probe.totals.note(1, {"claimed": 5, "succeeded": 3, "timed_out": 1})
+        probe.totals.note(2, {"claimed": 2, "failed": 1, "leases_lost": 1})
         found = self.read(probe)
         assert found["flare_jobs_claimed_total"] == 7
         assert found['flare_runs_finished_total{state="succeeded"}'] == 3
@@ -198,34 +198,6 @@ class TestMetrics:
         assert found["flare_runs_timed_out_total"] == found["flare_leases_lost_total"] == 1
         assert (found["flare_worker_processes"], found["flare_worker_slots"]) == (2, 20)
         assert (found["flare_worker_running"], found["flare_worker_beat_age_seconds"]) == (4, 4)
-
-    def test_no_counter_falls_when_a_process_is_replaced(self, probe):
-        """Also when the system gives the same number to the next one."""
-        probe.vitals = [vitals(process="a", counts={"claimed": 5})]
-        assert self.read(probe)["flare_jobs_claimed_total"] == 5
-        probe.vitals = [vitals(process="b", counts={"claimed": 1})]
-        assert self.read(probe)["flare_jobs_claimed_total"] == 6
-
-    def test_what_is_kept_does_not_grow_with_each_process(self, probe):
-        for number in range(50):
-            probe.vitals = [vitals(process=f"p{number}", counts={"claimed": 2})]
-            assert self.read(probe)["flare_jobs_claimed_total"] == 2 * (number + 1)
-        assert len(probe.server._metrics._counts) == 1
-        probe.vitals = []
-        assert self.read(probe)["flare_jobs_claimed_total"] == 100
-
-    def test_each_process_that_starts_is_another(self):
-        script = (
-            "from django_flare.worker.vitals import Vitals as V; "
-            "print(V(worker_id='', slots=1, running=0, overdue=0, failing=0, beat_age=0).process)"
-        )
-        names = {subprocess.check_output([sys.executable, "-c", script], cwd=ROOT) for _ in range(2)}
-        assert len(names) == 2
-
-    def test_a_process_that_goes_on_under_a_new_id_is_counted_once(self, probe):
-        for worker_id in ("wrk_a", "wrk_b"):
-            probe.vitals = [vitals(worker_id=worker_id, counts={"claimed": 5})]
-            assert self.read(probe)["flare_jobs_claimed_total"] == 5
 
     def test_without_the_package_a_sentence_says_so(self):
         script = """
