@@ -29,6 +29,7 @@ from django_flare.states import FINAL
 from django_flare.store.clock import read_now
 
 MOST_RELATIONS = 200
+MOST_ATTEMPTS = 100
 _KEY = re.compile(r"[0-9]{1,18}", re.ASCII)
 _COLUMNS = tuple(each.attname for each in Job._meta.concrete_fields)
 
@@ -91,14 +92,17 @@ def page_context(page: Any, request: HttpRequest, job: Any) -> dict[str, Any]:
         "facts": _facts(job, url),
         "steps": timeline(job, attempts, now),
         "documents": documents(job),
-        "attempts": attempts,
+        "attempts": attempts[:MOST_ATTEMPTS],
+        "has_more_attempts": len(attempts) > MOST_ATTEMPTS,
         "relations": _relations(page.get_queryset(request), job),
         "seen_at": moment(now),
     }
 
 
 def _attempts(job: Any) -> list[Attempt]:
-    found = read_tolerantly(Attempt.objects.filter(job_id=job.pk).order_by("-fence"))
+    """Return the newest attempts, one more than are shown: a job that a loop retries has thousands."""
+    every = Attempt.objects.filter(job_id=job.pk).order_by("-fence")
+    found = read_tolerantly(every, every[: MOST_ATTEMPTS + 1])
     rows = [each for each in found if not isinstance(each, Unreadable)]
     for attempt in rows:
         attempt.error_message, attempt.traceback = clean(attempt.error_message), clean(attempt.traceback)
@@ -146,7 +150,7 @@ def _relations(visible: QuerySet[Any], job: Any) -> Relations | None:
     parents = _some(visible.filter(child_links__child_id=job.pk).order_by("pk"))
     children = _some(visible.filter(parent_links__parent_id=job.pk).order_by("pk"))
     return Relations(
-        parents=tuple(parents),
+        parents=tuple(parents[:MOST_RELATIONS]),
         children=tuple(children[:MOST_RELATIONS]),
         has_more=len(children) > MOST_RELATIONS,
     )

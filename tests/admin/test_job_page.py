@@ -153,6 +153,17 @@ class TestDocuments:
         assert "open" not in attempt.attributes
         assert "ValueError" in attempt.find("pre")[-1].text
 
+    def test_of_many_attempts_the_newest_are_shown(self, show, monkeypatch):
+        monkeypatch.setattr("django_flare.admin.job_page.MOST_ATTEMPTS", 3)
+        driver, job_id = Driver(), make_job(max_attempts=1)
+        for number in range(5):
+            driver.fail(job_id, ValueError(f"failure {number}"))
+            page = show(job_id)
+            assert ("Only the newest 100 are shown." in page.text) == (number >= 3)
+            jobs.retry(job_id)
+        shown = page.find("details", "flare-attempt")
+        assert [each.find("pre")[0].text for each in shown] == [f"failure {number}" for number in (4, 3, 2)]
+
 
 class TestRelations:
     def test_a_lone_job_has_no_graph(self, show):
