@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django_flare import FlareConflictError, FlareOptionError, JobState, jobs
 from django_flare.models import Job
 from django_flare.store import keys, rows
-from tests.support import USING, Driver, columns, make_job, state
+from tests.support import USING, Driver, columns, make_job, row, state
 from tests.testapp.jobs import Line, Order, SendWelcome, configured, plain, process_order
 from tests.testapp.models import Effect
 
@@ -118,6 +118,12 @@ def test_when_is_compared_as_the_caller_gave_it():
     assert jobs.schedule(plain, when=EAST, idempotency_key="K") == first
     refused(lambda: jobs.schedule(plain, when=WHEN + timedelta(seconds=1), idempotency_key="K"))
     refused(lambda: keyed())
+
+
+def test_a_key_changes_nothing_about_when_a_job_is_due(clock):
+    job = jobs.schedule(plain, when=timedelta(minutes=5), idempotency_key="K")
+    assert (state(job), row(job).run_at) == (JobState.SCHEDULED, clock.now + timedelta(minutes=5))
+    assert state(keyed(key="another")) is JobState.PENDING
 
 
 def test_the_same_delay_is_the_same_request_at_another_time(clock):
