@@ -40,13 +40,13 @@ class Appetite:
         """Whether `--max-jobs` attempts have been claimed."""
         return self._left is not None and self._left <= 0
 
-    def is_sated(self, in_hand: int) -> bool:
-        """Tell whether the `in_hand` jobs are enough for now."""
-        return in_hand > self._slots + self._ahead() // 2
+    def surplus(self, in_hand: int) -> int:
+        """Return how many of the `in_hand` jobs may end before there is room for others."""
+        return max(0, in_hand - self._slots - self._ahead() // 2)
 
     def room(self, in_hand: int) -> int:
         """Return how many jobs to claim beside the `in_hand` ones; 0 while there are enough."""
-        if self.is_sated(in_hand):
+        if self.surplus(in_hand):
             return 0
         room = self._slots + self._ahead() - in_hand
         return room if self._left is None else min(room, self._left)

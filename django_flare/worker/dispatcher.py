@@ -41,7 +41,6 @@ logger = logging.getLogger("django_flare.worker")
 _STALL = 0.5
 _BUSY_ROW_PAUSE = 0.05
 _BATCH = 500
-_GATHERING = 0.005
 
 
 class Dispatcher(threading.Thread):
@@ -154,7 +153,7 @@ class Dispatcher(threading.Thread):
                 break
             patience = self._patience()
             self._next_turn_by = time.monotonic() + patience
-            more, woken = self.inbox.collect(patience, self._gathering)
+            more, woken = self.inbox.collect(patience, self._appetite.surplus(len(self._hand.runs)))
             finished += more
         self._next_turn_by = None
         self.line.drop()
@@ -314,11 +313,6 @@ class Dispatcher(threading.Thread):
         if self._hand.runs:
             patience = min(patience, progress.INTERVAL)
         return patience
-
-    @property
-    def _gathering(self) -> float:
-        """Return how long a finished run may wait for others, in seconds."""
-        return _GATHERING if self._appetite.is_sated(len(self._hand.runs)) else 0.0
 
     def _is_settled(self) -> bool:
         if self.has_given_up:

@@ -7,6 +7,9 @@ from queue import Empty, SimpleQueue
 
 from django_flare.worker.runs import Run
 
+_GATHERING = 0.005
+_GLANCE = 0.001
+
 
 class Inbox:
     """Collect finished runs and wake-ups from other threads; any number of wake-ups is one."""
@@ -25,16 +28,17 @@ class Inbox:
             self._woken = True
             self._items.put(None)
 
-    def collect(self, seconds: float, gather: float = 0) -> tuple[list[Run], bool]:
+    def collect(self, seconds: float, gather: int = 0) -> tuple[list[Run], bool]:
         """Wait up to `seconds` for something; return all finished runs there are, and whether to look.
 
-        Others may join the first for `gather` seconds.
+        Others may join the first for 5 ms, but no longer than until there are `gather` of them.
         """
         finished: list[Run] = []
         try:
             self._take(self._items.get(timeout=max(seconds, 0)), finished)
-            if gather:
-                time.sleep(gather)
+            until = time.monotonic() + _GATHERING
+            while self._items.qsize() + 1 < gather and time.monotonic() < until:
+                time.sleep(_GLANCE)
             while True:
                 self._take(self._items.get_nowait(), finished)
         except Empty:

@@ -28,14 +28,14 @@ def test_it_fetches_ahead_while_jobs_are_short(mean, ahead):
 def test_it_fetches_more_when_half_of_those_ahead_are_used_up():
     appetite = Appetite(10, None)
     appetite.note(0.01)
-    assert [appetite.is_sated(in_hand) for in_hand in (110, 61, 60)] == [True, True, False]
+    assert [appetite.surplus(in_hand) for in_hand in (110, 61, 60, 0)] == [50, 1, 0, 0]
     assert [appetite.room(in_hand) for in_hand in (110, 61, 60)] == [0, 0, 50]
 
 
 def test_long_jobs_leave_no_slot_empty():
     appetite = Appetite(10, None)
     appetite.note(1.0)
-    assert [appetite.is_sated(in_hand) for in_hand in (10, 9)] == [False, False]
+    assert [appetite.surplus(in_hand) for in_hand in (10, 9)] == [0, 0]
     assert [appetite.room(in_hand) for in_hand in (10, 9)] == [0, 1]
 
 

@@ -22,12 +22,20 @@ def test_others_may_join_the_first(monkeypatch):
     waits = []
     monkeypatch.setattr(time, "sleep", lambda seconds: (waits.append(seconds), inbox.put(second)))
     inbox.put(first)
-    assert inbox.collect(0, gather=0.005) == ([first, second], False)
-    assert waits == [0.005]
-    assert inbox.collect(0, gather=0.005) == ([], False), "it waits for others only when there is one"
+    assert inbox.collect(0, gather=2) == ([first, second], False)
+    assert waits == [0.001], "it waits no longer than for the second"
+    assert inbox.collect(0, gather=2) == ([], False), "it waits for others only when there is one"
     inbox.put(first)
     assert inbox.collect(0) == ([first], False)
-    assert waits == [0.005]
+    assert waits == [0.001]
+
+
+def test_the_first_does_not_wait_for_others_for_ever():
+    inbox, run = Inbox(), make_run()
+    inbox.put(run)
+    began = time.monotonic()
+    assert inbox.collect(0, gather=100) == ([run], False)
+    assert time.monotonic() - began >= 0.005
 
 
 def test_any_number_of_wake_ups_is_one():

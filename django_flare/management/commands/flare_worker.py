@@ -117,6 +117,8 @@ def _work(options: WorkerOptions, leash: Leash | None) -> None:
     activate_from_environment()
     if threading.current_thread() is threading.main_thread():
         dump_on_sigquit(options.log_format)
+    if leash is not None or _is_started_by_hand():
+        process.spare_collector()
     try:
         if leash is not None:
             child.serve(options, leash)
