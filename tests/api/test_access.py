@@ -15,7 +15,7 @@ from django_flare.store import api_keys
 from tests.api.support import Api, error, make_key
 from tests.support import Driver, make_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 ENDPOINTS = {

@@ -9,7 +9,7 @@ import pytest
 from django_flare.api import query, strict_json
 from tests.api.support import error
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
 MEGABYTE = 2**20
 PLAIN = "tests.testapp.jobs.plain"

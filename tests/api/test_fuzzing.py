@@ -25,6 +25,8 @@ from tests.api.support import make_key
 from tests.api.test_access import ORDER, UNKNOWN, expected
 from tests.support import Driver
 
+pytestmark = pytest.mark.whole_run_on("postgres", "sqlite")
+
 EXAMPLES = int(os.environ.get("FLARE_TEST_EXAMPLES", "8"))
 CHAINS, STEPS = 2 * EXAMPLES, 12
 TYPES = ["tests.testapp.jobs.plain", "tests.testapp.jobs.once", "mail.welcome"]

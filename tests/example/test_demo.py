@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.system
+# On a database of its own.
+pytestmark = [pytest.mark.system, pytest.mark.whole_run_on("sqlite")]
 
 ROOT = Path(__file__).parent.parent.parent
 JOB_LINE = re.compile(r"^  ([0-9a-f-]{36})  (shop\.\w+) +(\w+) +(.+)$", re.MULTILINE)

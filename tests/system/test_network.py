@@ -38,6 +38,7 @@ def proxy():
 
 
 def each_ran_once():
+    """Each counts one attempt; a claim of which nobody knew may have been given back, which counts none."""
     assert not Attempt.objects.exists()
     assert not Job.objects.exclude(attempt=1, losses=0).exists()
 
@@ -149,7 +150,6 @@ class TestAmbiguousCommit:
             eventually(lambda cut=cut: cut.happened)
         all_in(JobState.SUCCEEDED, *ids)
         assert worker.is_alive
-        # A claim of which nobody knew may have been given back, which counts no attempt.
         each_ran_once()
         assert worker.log.count("lost its lease") == 0
 
@@ -164,7 +164,7 @@ class TestAmbiguousCommit:
         gate.open()
         eventually(lambda: cut.happened)
         all_in(JobState.SUCCEEDED, held, child)
-        assert (row(held).fence, row(child).fence) == (1, 1)
+        assert row(held).fence == 1
         each_ran_once()
         assert "ease" not in worker.log.split("slots, queues:")[1].replace("release", "")
 

@@ -91,9 +91,9 @@ def test_what_fails_for_want_of_its_files_is_not_blamed(workers):
 def test_suspects_get_their_turn_under_a_steady_load(workers):
     """Good jobs keep arriving while many jobs have lost their worker once."""
     # The first child dies with all its slots full and more fetched ahead.
-    quick = jobs.enqueue_many(work.quick, [{"n": n} for n in range(300)])
+    quick = jobs.enqueue_many(work.quick, [{"n": n} for n in range(80)])
     poison = jobs.enqueue(work.poison, {"kind": "kill"})
-    jobs.enqueue_many(work.pass_through, [{"seconds": 0.01}] * 200)
+    jobs.enqueue_many(work.pass_through, [{"seconds": 0.01}] * 40)
     worker = workers.start("--concurrency", 4, flare=LONG_LEASE)
 
     def poison_is_dead_under_load():

@@ -13,7 +13,11 @@ from tests.support import USING
 from tests.system.support import eventually
 from tests.testapp import system_jobs as work
 
-pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.whole_run_on("postgres"),
+]
 
 JOBS = 300
 

@@ -10,7 +10,11 @@ from django_flare.models import Job, Worker
 from tests.system.support import all_in, events, eventually, happened, history, row, states
 from tests.testapp import system_jobs as work
 
-pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.whole_run_on("sqlite"),  # about processes, whatever the database
+]
 
 
 def _assert_given_back(job_id):

@@ -211,6 +211,12 @@ def wait(payload: dict):
     _wait_for(payload["gate"])
 
 
+@job(name="system.clock", queue="clocked")
+def clock():
+    """Tell what time it is for the worker, in seconds since 1970."""
+    return time.time()
+
+
 @job(name="system.brief")
 def brief():
     time.sleep(0.03)
