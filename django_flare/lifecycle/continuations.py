@@ -58,6 +58,23 @@ def lock_concerned(ended: Mapping[int, JobState], using: str) -> Concerned:
     return Concerned(parents, blocked)
 
 
+def lock_descendants(root: int, using: str) -> None:
+    """Lock all descendants of `root` that a cascade from it, or a revival, concerns, ids ascending.
+
+    Done before any of them is changed: level by level, two verbs whose descendants cross would wait for
+    each other, in a caller's transaction with nobody to try again (F20). A child's id is greater than its
+    parents', and none is attached below a row that is locked.
+    """
+    found: set[int] = set()
+    level: Collection[int] = [root]
+    while level:
+        below = (links.children_of(part, _WAITING_OR_REVIVABLE, using) for part in links.chunks(level))
+        level = set().union(*below) - found
+        found |= level
+    for part in links.chunks(found):
+        links.lock(part, using)
+
+
 def settle_children(ended: Collection[int], using: str) -> bool:
     """Settle every waiting descendant that the end of the jobs `ended` concerns; tell if one is claimable.
 

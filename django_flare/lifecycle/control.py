@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django_flare.failpoints import reach
 from django_flare.lifecycle import announce
-from django_flare.lifecycle.continuations import revive_descendants, settle_children
+from django_flare.lifecycle.continuations import lock_descendants, revive_descendants, settle_children
 from django_flare.states import JobState
 from django_flare.store import control as store
 from django_flare.store import rollups
@@ -46,6 +46,7 @@ def _end(public_id: UUID, change: Callable[[int, str], bool], state: JobState, u
     if not change(found.id, using):
         return _refusal(public_id, using)
     rollups.write_unrun([found.id], state, using)
+    lock_descendants(found.id, using)
     settle_children([found.id], using)
     return True
 
@@ -66,6 +67,7 @@ def _retry(public_id: UUID, using: str, *, revive: bool) -> bool | None:
     if not store.retry(found.id, using):
         return _refusal(public_id, using)
     if revive:
+        lock_descendants(found.id, using)
         revive_descendants(found.id, public_id, using)
     announce.claimable(using)
     return True

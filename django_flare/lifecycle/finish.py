@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 
-from django.db import InterfaceError
+from django.db import DatabaseError, InterfaceError
 
 from django_flare.failpoints import reach
 from django_flare.lifecycle.continuations import lock_concerned, settle_children
@@ -16,7 +16,7 @@ from django_flare.lifecycle.failures import Failure
 from django_flare.lifecycle.outcomes import Decision, Outcome, decide, succeeded
 from django_flare.states import FINAL, Event, JobState
 from django_flare.store import runs
-from django_flare.store.faults import is_passing
+from django_flare.store.faults import Fault, classify, is_passing
 from django_flare.store.rollups import Ended
 from django_flare.store.transactions import in_transaction, transaction
 
@@ -25,6 +25,10 @@ logger = logging.getLogger("django_flare.lifecycle")
 
 class LeaseLostError(Exception):
     """Tell that a run's fence is outdated: somebody else decides about the job now."""
+
+
+class NotRecordedError(Exception):
+    """Tell that the database did not take the success of an `atomic` run now, for no fault of the run's."""
 
 
 @dataclass(slots=True)
@@ -132,16 +136,27 @@ def record_with(
 
     It is counted for the job's `queue` and `job_type`.
 
-    Returns the outcome and the job's new state. Raises what `work` raises, or LeaseLostError when
-    the fence is outdated; what `work` wrote in this database is rolled back then.
+    Returns the outcome and the job's new state. Raises what `work` raises; LeaseLostError when the fence is
+    outdated; NotRecordedError when the database failed after `work`, by a deadlock or an outage. What `work`
+    wrote in this database is rolled back then, unless an outage hides that the commit was done.
     """
-    with transaction(using):
-        outcome = work()
-        # Only a success comes here, and that is decided without a look at the row.
-        ended = Ended(queue, job_type, JobState.SUCCEEDED, outcome.waited, outcome.ran)
-        success = runs.write_success(succeeded(outcome), ended, using)
-        if not success.is_written:
-            raise LeaseLostError
-        if success.has_children:
-            settle_children([outcome.id], using)
+    outcome = None
+    try:
+        with transaction(using):
+            outcome = work()
+            _record_success(outcome, queue, job_type, using)
+    except (DatabaseError, InterfaceError) as error:
+        if outcome is None or classify(error) not in {Fault.CONFLICT, Fault.OUTAGE}:
+            raise
+        raise NotRecordedError from error
     return outcome, JobState.SUCCEEDED
+
+
+def _record_success(outcome: Outcome, queue: str, job_type: str, using: str) -> None:
+    # Only a success comes here, and that is decided without a look at the row.
+    ended = Ended(queue, job_type, JobState.SUCCEEDED, outcome.waited, outcome.ran)
+    success = runs.write_success(succeeded(outcome), ended, using)
+    if not success.is_written:
+        raise LeaseLostError
+    if success.has_children:
+        settle_children([outcome.id], using)

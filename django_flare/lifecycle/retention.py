@@ -16,7 +16,8 @@ BATCH = 500
 def prune(keep: Mapping[str, timedelta], using: str) -> int:
     """Delete up to 500 jobs of each final state that are older than `keep` allows; return how many.
 
-    Never a job whose child has not ended (F19). Safe in any number of processes at once.
+    Never a job whose child has not ended, or might still run and read its result (F19). Safe in any number
+    of processes at once.
     """
     return sum(in_transaction(partial(_prune, state, age, using), using) for state, age in keep.items())
 
@@ -27,7 +28,8 @@ def count_expired(keep: Mapping[str, timedelta], using: str) -> dict[str, int]:
 
 
 def _prune(state: str, age: timedelta, using: str) -> int:
-    ids = store.lock_expired(state, age, BATCH, using)
+    locked = store.lock_expired(state, age, BATCH, using)
+    ids = store.unneeded(locked, state, using) if locked else []
     reach("retention.before_delete")
     if ids:
         store.delete(ids, using)

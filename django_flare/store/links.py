@@ -142,6 +142,11 @@ def _links_to_find(states: frozenset[str], using: str) -> Compiled:
     return Compiled(found.values_list("parent_id", "child_id"))
 
 
+def lock(ids: Collection[int], using: str) -> None:
+    """Lock `ids` in their order, waiting for whoever holds them."""
+    list(locked(by_index(jobs(using), "PRIMARY").filter(pk__in=ids).order_by("pk")).values_list("pk"))
+
+
 def lock_free(ids: Collection[int], using: str) -> set[int]:
     """Lock those of `ids` that nobody else has locked, whatever their state; return them."""
     found = jobs(using).filter(pk__in=ids).order_by("pk")

@@ -40,6 +40,13 @@ def lost_lease(run: Run) -> None:
     logger.warning("%s", sentence, extra=fields(run))
 
 
+def not_recorded(run: Run, error: BaseException) -> None:
+    """Log that the database did not take the success of an `atomic` handler, whose work is undone."""
+    row = run.row
+    sentence = f"{escape(row.job_type)} {row.public_id}: its success could not be recorded"
+    logger.warning("%s: %s", sentence, escape(str(error)[:_LONGEST_MESSAGE]), extra=fields(run))
+
+
 def _sentence(run: Run, state: str) -> str:
     row = run.row
     sentence = (

@@ -210,6 +210,15 @@ def _timeout(run: Run, error: BaseException) -> JobTimeout:
     return timeout.with_traceback(error.__traceback__)
 
 
+def unrecorded(run: Run, error: BaseException) -> Outcome:
+    """Return the outcome of an `atomic` handler whose success the database did not take, by `error`.
+
+    What it did is undone, and it is not to blame: it runs again, and no attempt is counted.
+    """
+    late = run.end_reason is EndReason.TIMEOUT
+    return failure(run, error) if late else run.outcome_of(Event.RELEASE)
+
+
 def overrun(run: Run) -> Outcome:
     """Return the outcome of a handler that went on running when told to end, and past its grace."""
     if run.interruption is JobCancelled:

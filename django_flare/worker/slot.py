@@ -12,14 +12,14 @@ from queue import SimpleQueue
 
 from django_flare import signals
 from django_flare.errors import JobCancelled, JobTimeout
-from django_flare.lifecycle.finish import record_with
+from django_flare.lifecycle.finish import NotRecordedError, record_with
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.worker import reports
 from django_flare.worker.connections import check_idle_connections, clean_connections, drop_connections
 from django_flare.worker.event_loop import EventLoop
 from django_flare.worker.logs import escape
 from django_flare.worker.queries import Connections, cancel_queries, note_connections_of_this_thread
-from django_flare.worker.runs import EndReason, Run, failure, success, unstarted
+from django_flare.worker.runs import EndReason, Run, failure, success, unrecorded, unstarted
 
 logger = logging.getLogger("django_flare.worker")
 
@@ -147,6 +147,10 @@ class Slot(threading.Thread):
                 )
                 return outcome
             return self._call(run)
+        except NotRecordedError as error:
+            cause = error.__cause__ or error
+            reports.not_recorded(run, cause)
+            return unrecorded(run, cause)
         except BaseException as error:
             return failure(run, error)
 

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from django.db import OperationalError
 
 from django_flare import JobState
 from django_flare.lifecycle import finish
+from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
-from tests.support import USING, Driver, force, make_job, state
+from tests.support import USING, Driver, force, make_job, row, state
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,3 +71,50 @@ def test_nothing_is_recorded_of_nothing(apply, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert finish.apply_within([], USING).states == {}
     assert apply([]).states == {}
+
+
+class Refusal(Exception):
+    """What psycopg raises; the code is what counts."""
+
+    def __init__(self, sqlstate):
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "expected"),
+    [
+        ("40P01", finish.NotRecordedError),  # a deadlock
+        ("57P01", finish.NotRecordedError),  # the server shuts down
+        ("23503", OperationalError),  # what the handler wrote is refused
+        ("P0001", OperationalError),  # a trigger of the project's
+    ],
+)
+def test_a_success_that_the_database_does_not_take_now_is_no_failure_of_the_handler(
+    driver, monkeypatch, sqlstate, expected
+):
+    """F20, F34: what it wrote is rolled back, and it is the worker's business to let it run again."""
+    parent = make_job()
+    make_job(parents=parent)
+    claimed = driver.start(parent)
+
+    def refuse(*_):
+        raise OperationalError from Refusal(sqlstate)
+
+    def work():
+        force(parent, progress=0.5)
+        return Outcome(id=claimed.id, fence=claimed.fence, event=Event.SUCCEED)
+
+    monkeypatch.setattr(finish, "settle_children", refuse)
+    with pytest.raises(expected):
+        finish.record_with(work, claimed.queue, claimed.job_type, USING)
+    assert (state(parent), row(parent).progress) == (JobState.PROCESSING, None)
+
+
+def test_an_error_of_the_handlers_own_statement_stays_the_handlers(driver):
+    claimed = driver.start(make_job())
+
+    def work():
+        raise OperationalError from Refusal("40P01")
+
+    with pytest.raises(OperationalError):
+        finish.record_with(work, claimed.queue, claimed.job_type, USING)

@@ -8,7 +8,8 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from django_flare import jobs
-from django_flare.lifecycle import retention
+from django_flare.lifecycle import housekeeping, retention
+from django_flare.lifecycle.claim import parent_results
 from django_flare.models import Attempt, Continuation, Job
 from django_flare.states import FINAL
 from tests.support import USING, Driver, make_job
@@ -60,11 +61,58 @@ def test_a_parent_stays_until_its_child_has_ended(driver, clock):
     parent = make_job()
     child = make_job(parents=parent, when=timedelta(days=30))
     driver.succeed(parent)
-    clock.advance(8 * DAY)
+    clock.advance(31 * DAY)
     assert prune() == 0
-    jobs.cancel(child)
+    housekeeping.promote_due(USING)
+    driver.succeed(child)
     assert prune() == 1
     assert (exists(parent), exists(child)) == (False, True)
+
+
+def test_a_parent_that_was_cancelled_goes_when_its_child_has_ended(driver, clock):
+    parent = make_job()
+    child = make_job(parents=parent)
+    jobs.cancel(parent)
+    clock.advance(8 * DAY)
+    assert prune() == 2
+    assert not exists(child)
+
+
+@pytest.mark.parametrize("again", ["retry", "revive"])
+def test_a_child_that_runs_again_finds_the_results_of_its_parents(driver, clock, again):
+    """A dead or cancelled child is kept for longer than a parent that has succeeded."""
+    first = make_job()
+    driver.succeed(first, result='"of the first"')
+    if again == "retry":
+        root = child = make_job(once, parents=first)
+    else:
+        root = make_job(once)
+        child = make_job(parents=[first, root])
+    driver.fail(root)
+    clock.advance(8 * DAY)
+    retention.prune({"succeeded": timedelta(days=7)}, USING)
+    jobs.retry(root, revive=True)
+    if again == "revive":
+        driver.succeed(root)
+    ((parent, result), *_) = parent_results(Job.objects.get(public_id=child).pk, USING)
+    assert (parent, result) == (first, "of the first")
+
+
+def test_a_child_that_was_attached_while_the_parent_was_looked_at_keeps_it(driver, clock, monkeypatch):
+    """F19: a locking read that waits for its row has looked for children before."""
+    parent = make_job()
+    driver.succeed(parent)
+    clock.advance(8 * DAY)
+    look = retention.store.lock_expired
+
+    def look_and_be_overtaken(*args):
+        found = look(*args)
+        make_job(parents=parent)
+        return found
+
+    monkeypatch.setattr(retention.store, "lock_expired", look_and_be_overtaken)
+    assert retention.prune({"succeeded": timedelta(days=7)}, USING) == 0
+    assert exists(parent)
 
 
 def test_attempts_and_links_go_with_their_job(driver, clock):

@@ -84,18 +84,19 @@ class Model:
         return [name for name, job in self.jobs.items() if job["state"] in states]
 
     def prune(self, keep):
-        """Forget what ended more than `keep` seconds ago and has no child that has not; return how many."""
+        """Forget what ended more than `keep` seconds ago and no child needs; return what that was."""
         gone = [name for state in (SUCCEEDED, CANCELLED, DEAD_LETTER) for name in self._prune(state, keep)]
         self.keys = {key: held for key, held in self.keys.items() if held[0] not in gone}
         return gone
 
     def _prune(self, state, keep):
-        final = {SUCCEEDED, *BROKEN}
+        # A child that may run again reads the results of parents that have succeeded.
+        enough = {SUCCEEDED} if state is SUCCEEDED else {SUCCEEDED, *BROKEN}
         gone = [
             name
             for name in self.in_state(state)
             if self.jobs[name]["ended"] < self.now - keep
-            and all(self.jobs[child]["state"] in final for child in self.children(name))
+            and all(self.jobs[child]["state"] in enough for child in self.children(name))
         ]
         for name in gone:
             del self.jobs[name]

@@ -12,7 +12,9 @@ from tests.races.support import (
     apply,
     apply_until_recorded,
     assert_graph_is_settled,
+    claim,
     claim_one,
+    discarded,
     failed,
     is_serial,
     once,
@@ -284,3 +286,28 @@ class TestRetryAndCascade:
         assert sorted(results) == [False] * 7 + [True]
         assert all_are(descendants, JobState.SCHEDULED)
         assert states() == {JobState.PENDING: 1, JobState.SCHEDULED: 2}
+
+
+class TestCrossingCascades:
+    @pytest.mark.parametrize(
+        "verb", [jobs.cancel, partial(jobs.retry, revive=True)], ids=["cancel", "revive"]
+    )
+    def test_two_verbs_whose_descendants_cross_deadlock_nobody(self, stage, verb):
+        """F20: in callers' own transactions, where nothing is tried again; level by level they would."""
+        first, second = jobs.enqueue_many(once, [{"n": 1}, {"n": 2}])
+        low = jobs.continue_with(first, work)
+        middle = jobs.continue_with([low, second], work)
+        jobs.continue_with([first, middle], work)
+        if verb is not jobs.cancel:
+            apply(*map(discarded, claim(limit=2)))
+
+        def act_in_own_transaction(job_id):
+            with transaction.atomic():
+                return verb(job_id)
+
+        one = stage.start(partial(act_in_own_transaction, first), pause_at="cascade.between_levels")
+        other = stage.start(partial(act_in_own_transaction, second))
+        assert other.ends_or_blocks() == "blocked"
+        one.go_on()
+        assert (one.result(), other.result()) == (True, True)
+        assert_graph_is_settled()

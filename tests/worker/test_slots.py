@@ -7,11 +7,14 @@ import time
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, OperationalError, connection, connections
+from django.db.transaction import atomic
 
 from django_flare import job
 from django_flare.errors import JobCancelled, JobTimeout
+from django_flare.lifecycle.finish import NotRecordedError
 from django_flare.states import Event
+from django_flare.worker import slot
 from django_flare.worker.runs import EndReason
 from django_flare.worker.slot import Slot
 from django_flare.worker.slots import Slots
@@ -469,6 +472,32 @@ def _query():
 def show_connection(payload: dict):
     connection.ensure_connection()
     stage.seen.append(connection.connection)
+
+
+@job(name="slots.in_block", atomic=True)
+def write_in_block(payload: dict):
+    Effect.objects.create(job_id="x", note="to be rolled back")
+
+
+@pytest.mark.parametrize("reason", [None, *EndReason])
+def test_an_atomic_success_that_cannot_be_recorded_is_no_failure(bench, monkeypatch, reason):
+    """Nobody but the database is to blame, so that no attempt is counted, unless the time was up."""
+
+    def refuse(work, *_):
+        with atomic():
+            work()
+            if reason is not None:
+                run.tell_to_end(reason)
+            raise NotRecordedError from OperationalError("deadlock detected")
+
+    monkeypatch.setattr(slot, "record_with", refuse)
+    slots = bench()
+    run = make_run(write_in_block, parent_count=0)
+    slots.slots.put(run)
+    outcome = slots.outcome(run)
+    assert outcome.event is (Event.FAIL if reason is EndReason.TIMEOUT else Event.RELEASE)
+    assert outcome.timed_out is (reason is EndReason.TIMEOUT)
+    assert Effect.objects.count() == 0
 
 
 class TestQueries:
