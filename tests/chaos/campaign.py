@@ -5,16 +5,21 @@
 
 import dataclasses
 import json
+import platform
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
-from tests.chaos import collecting, invariants, nemesis
+import django
+
+from tests.chaos import auditor, collecting, invariants, nemesis
 from tests.chaos.figures import figures
 from tests.chaos.nemesis import GLOBAL, NETWORK, Nemesis
+from tests.chaos.processes import ROOT
 from tests.chaos.report import Report, count_kinds
 from tests.chaos.sampler import Sampler
 from tests.chaos.scenarios import Scenario
@@ -41,6 +46,7 @@ class Campaign:
         self.scenario = scenario
         self.site = Site(scenario, folder)
         self._say = say
+        self._made_of = {}
         self._failures = []
 
     def run(self):
@@ -55,6 +61,7 @@ class Campaign:
             sampler.stop()
             orphans = self.site.end_workers()
             evidence = self._collect(sampler, struck, orphans)
+            self._made_of = made_of(self.site.url)
         finally:
             self.site.end()
         return self._report(evidence, drained, time.monotonic() - began)
@@ -126,6 +133,10 @@ class Campaign:
             violations["nemesis"] = self._failures
         if evidence.exits:
             violations["exits"] = [f"{exit.pid}: {exit.text}" for exit in evidence.exits]
+        if unclean := [code for _, code in self.site.clean_stops if code != 0]:
+            violations["clean stops"] = [
+                f"a worker that was told to stop ended by {code}" for code in unclean
+            ]
         return Report(
             seed=scenario.seed,
             asked={
@@ -135,11 +146,28 @@ class Campaign:
             },
             violations=violations,
             figures=figures(evidence, self.site.clean_stops),
+            bounds=scenario.bounds,
+            made_of=self._made_of,
             faults=count_kinds(evidence.faults),
             seconds=seconds,
             drained=drained,
             left_out=left_out,
         )
+
+
+def made_of(url):
+    """Return the revision and the versions that are tried, with the server at `url`."""
+    revision = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True
+    )
+    with auditor.connect(url) as connection:
+        (server,) = connection.execute("SHOW server_version").fetchone()
+    return {
+        "revision": revision.stdout.strip() or "unknown",
+        "Django": django.get_version(),
+        "Python": platform.python_version(),
+        "PostgreSQL": server.split()[0],
+    }
 
 
 def main():

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from tests.chaos.settings import LEASE
+
 _KILLS = frozenset({"kill_group", "kill_child", "kill_supervisor", "stop_and_kill"})
 _DISTURBANCES = frozenset(
     {"terminate_backends", "crash", "restart", "read_only", "lock_table", "swallow", "slow_down", "reset"}
@@ -9,11 +11,29 @@ _DISTURBANCES = frozenset(
 )
 
 
+BOUNDS = {
+    "recovery p99, undisturbed, s": LEASE + 3,
+    "worker exits by database faults": 0,
+    "attempts burned by clean stops": 0,
+    "longest idle in transaction, unexplained, s": 5,
+}
+"""What a figure may be at most."""
+BOUNDS_OF_FULL = {**BOUNDS, "explained duplicates, %": 0.5}
+"""Those of a full campaign; in a small one the jobs that fill the slots weigh more."""
+
+
 def figures(evidence, clean_stops=()):
     """Return the figures by name."""
     runs = [run for each in evidence.runs.values() for run in each]
     executions = len(evidence.executions)
-    extra = [run for run in runs if run.starts and run.how in ("lost", "released")]
+    # What kills its worker is started again on purpose, up to three times (I17).
+    extra = [
+        run
+        for job, each in evidence.runs.items()
+        if evidence.birth_of[job].kind != "chaos.poison"
+        for run in each
+        if run.starts and run.how in ("lost", "released")
+    ]
     quiet, disturbed = _recoveries(evidence, runs)
     return {
         "jobs": len(evidence.births),

@@ -131,18 +131,21 @@ class Nemesis:
         time.sleep(self._between(*self.site.frozen))
         for pid in hit:
             send(pid, signal.SIGCONT)
-        # Until it is clear what became of it.
-        time.sleep(1)
+        # Until it is clear what became of it. Whoever lives then has no excuse for a later end.
+        time.sleep(3)
+        group.expected.difference_update(set(group.look()))
         return hit
 
     def stop_cleanly(self, group):
         """N4: SIGTERM, and a new worker when it has ended."""
         hit = group.look()
         group.expected.update(hit)
+        is_up = group.is_up
         send(group.supervisor, signal.SIGTERM)
         began = time.monotonic()
         code = group.wait(30)
-        self.site.clean_stops.append((time.monotonic() - began, code))
+        if is_up:  # else Python itself may have been ended, before it was a worker
+            self.site.clean_stops.append((time.monotonic() - began, code))
         if code is None:
             group.signal_all(signal.SIGKILL)
             group.wait(10)
@@ -316,7 +319,10 @@ FULL = {
 }
 """How many of each there are in a full campaign."""
 LEFT_OUT = {
-    "N16, previous version": "there is no release before this one",
+    "N11, a clock that drifts": "the steps of two hours are the harder case",
+    "N13, a ring of locks": "rows are locked against the order; rings are brought about in tests/races",
+    "N15, bulk actions of the admin": "single ones are there; tests/system/test_bulk.py has bulk ones",
+    "N16, previous version": "tests/upgrade lets both run side by side",
     "N17, memory cgroup shrink": "needs a cgroup of one's own; who is killed for memory gets a SIGKILL",
 }
 """Faults of the plan that are not brought about, and why."""

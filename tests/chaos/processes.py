@@ -134,6 +134,11 @@ class Group:
     def is_alive(self):
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def is_up(self):
+        """Whether the supervisor has said that it is at work."""
+        return bool(self.says(rf"Supervisor {self.supervisor} with"))
+
     def signal_all(self, number):
         """Send a signal to supervisor and children; return their process ids."""
         found = self.look()

@@ -19,10 +19,13 @@ class Report:
     asked: dict
     violations: dict
     figures: dict
+    bounds: dict
     faults: dict
     seconds: float
     drained: bool
     left_out: dict = field(default_factory=dict)
+    made_of: dict = field(default_factory=dict)
+    """The revision and the versions that were tried."""
 
     @property
     def verdict(self):
@@ -31,8 +34,21 @@ class Report:
             return "failed"
         return "passed" if self.drained else "unknown"
 
+    def __post_init__(self):
+        if self.exceeded:
+            self.violations["figures"] = [f"{name}: more than {self.bounds[name]}" for name in self.exceeded]
+
+    @property
+    def exceeded(self):
+        """The figures beyond their bounds."""
+        return [name for name, most in self.bounds.items() if (self.figures.get(name) or 0) > most]
+
     def _found(self):
         return [(name, each) for name, found in self.violations.items() for each in found or ()]
+
+    def _bound(self, name):
+        most = self.bounds.get(name, "")
+        return f"{most} **exceeded**" if name in self.exceeded else most
 
     def as_json(self):
         return json.dumps({**self.__dict__, "verdict": self.verdict}, indent=2, sort_keys=True) + "\n"
@@ -43,6 +59,7 @@ class Report:
             "",
             f"Asked for: {_pairs(self.asked)}. It took {self.seconds:.0f} s"
             f" and {'drained' if self.drained else 'did **not** drain'}.",
+            f"Tried: {_pairs(self.made_of)}.",
             "",
             "| | invariant | violations |",
             "| --- | --- | --- |",
@@ -52,8 +69,10 @@ class Report:
             if found:
                 lines += ["", f"## {name}", "", *(f"- {each}" for each in found[:_SHOWN])]
                 lines += [f"- … and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
-        lines += ["", "| figure | |", "| --- | --- |"]
-        lines += [f"| {name} | {_pairs(value)} |" for name, value in self.figures.items()]
+        lines += ["", "| figure | | at most |", "| --- | --- | --- |"]
+        lines += [
+            f"| {name} | {_pairs(value)} | {self._bound(name)} |" for name, value in self.figures.items()
+        ]
         lines += ["", "| fault | times |", "| --- | --- |"]
         lines += [f"| {kind} | {count} |" for kind, count in self.faults.items()]
         lines += [f"| {kind} | left out: {reason} |" for kind, reason in self.left_out.items()]

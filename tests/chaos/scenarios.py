@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tests.chaos.figures import BOUNDS, BOUNDS_OF_FULL
 from tests.chaos.nemesis import FULL
 from tests.chaos.workload import SHARES
 
@@ -24,13 +25,16 @@ class Scenario:
     expected: tuple[str, ...] = ()
     """Of which invariants a planted fault has to violate one at least."""
     cluster: dict[str, str] = field(default_factory=dict)
+    bounds: dict[str, float] = field(default_factory=dict)
+    """What figures may be at most."""
 
 
 def campaign(seed, jobs, kills, seconds):
     """Return a campaign with all faults, in the proportions of the full one."""
     share = kills / _FULL_KILLS
     faults = {kind: max(1, round(count * share)) for kind, count in FULL.items()}
-    return Scenario(seed, jobs, seconds, {**faults, "kill_group": kills})
+    bounds = BOUNDS_OF_FULL if kills >= _FULL_KILLS else BOUNDS
+    return Scenario(seed, jobs, seconds, {**faults, "kill_group": kills}, bounds=bounds)
 
 
 _ZOMBIES = {

@@ -7,7 +7,7 @@ import sys
 import environ
 
 LEASE, BEAT = 5, 1
-SLOTS = 8
+SLOTS = 4
 
 SECRET_KEY = "only-for-tests"
 USE_TZ = True
@@ -21,7 +21,7 @@ INSTALLED_APPS = [
     "django_flare",
     "tests.chaos",
 ]
-ROOT_URLCONF = "tests.urls"
+ROOT_URLCONF = "tests.chaos.urls"
 STATIC_URL = "static/"
 MIGRATION_MODULES = {"chaos": None}
 LOGGING = {} if "flare_worker" in sys.argv else {"version": 1, "disable_existing_loggers": False}

@@ -19,11 +19,17 @@ def functions(path):
 
 @pytest.mark.parametrize(("path", "name"), NAMED, ids=[f"{path}::{name}" for path, name in NAMED])
 def test_the_test_exists(path, name):
+    assert name.startswith("test_")
     assert name in functions(path)
 
 
 @pytest.mark.parametrize(
-    ("page", "title"), [("explanation/guarantees", "Promises"), ("explanation/faults", "Faults")]
+    ("page", "title"),
+    [
+        ("explanation/guarantees", "Promises"),
+        ("explanation/guarantees", "Limits"),
+        ("explanation/faults", "Faults"),
+    ],
 )
 def test_every_sentence_has_its_test(page, title):
     for row in table(page, title):

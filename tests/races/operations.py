@@ -207,6 +207,27 @@ if connection.vendor == "postgresql":  # elsewhere it is the same
     OPERATIONS["claim at once"] = Operation(partial(_claim, is_idle=True), "pending", passes_over=True)
 
 
+NEVER_MEET = {
+    "activate": "complete discard fail prune release retry revive stop",
+    "cascade": "claim complete discard fail prune release retry revive stop",
+    "cancel": "complete discard fail prune stop",
+    "discard": "claim complete prune release stop",
+    "prune": "claim fail release stop",
+    "retry": "complete release stop",
+    "revive": "complete release stop",
+}
+"""Pairs of which one finds nothing to do in every order: they want the job, or its parent, in other states.
+
+A parent that retention may delete has no child that the other could change.
+"""
+
+
+def may_meet(one, other):
+    """Tell whether the two can race each other for a job at all."""
+    one, other = ("claim" if name == "claim at once" else name for name in (one, other))
+    return other not in NEVER_MEET.get(one, "").split() and one not in NEVER_MEET.get(other, "").split()
+
+
 def answer(operation, world, rival):
     """Do the operation; return what it says, in names, also what it refuses."""
     try:

@@ -49,14 +49,15 @@ def test_pauses_grow_to_five_seconds_and_no_further():
 
 
 @contextlib.contextmanager
-def _refusing_successes():
-    """Let the database refuse each success with an error of its own insides, and count them."""
+def _refusing(sqlstate, condition="NEW.state = 'succeeded'", times=10**6):
+    """Let the database refuse what meets the condition, the first few times, and count it."""
     _execute(
         "CREATE SEQUENCE refusals",
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('refusals');"
-        " RAISE EXCEPTION 'odd' USING ERRCODE = 'XX000'; END $$",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF nextval('refusals') <= {times} THEN RAISE EXCEPTION 'odd' USING ERRCODE = '{sqlstate}'; END IF;"
+        " RETURN NEW; END $$",
         "CREATE TRIGGER refuse BEFORE UPDATE ON django_flare_job FOR EACH ROW"
-        " WHEN (NEW.state = 'succeeded') EXECUTE FUNCTION refuse()",
+        f" WHEN ({condition}) EXECUTE FUNCTION refuse()",
     )
     try:
         yield
@@ -76,10 +77,40 @@ def _value_of_sequence():
         return cursor.fetchone()[0]
 
 
+on_postgresql = pytest.mark.skipif(
+    "connection.vendor != 'postgresql'", reason="a trigger chooses the SQLSTATE"
+)
+
+
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="a trigger chooses the SQLSTATE")
+@on_postgresql
+@pytest.mark.parametrize(
+    "sqlstate", ["53100", "25006", "57P03"], ids=["disk full", "read-only", "starting up"]
+)
+def test_an_outcome_waits_until_an_outage_is_over(sqlstate):
+    tries = UNKNOWN_TRIES + 2
+    with _refusing(sqlstate, times=tries):
+        job = jobs.enqueue(idle, {}, max_attempts=1)
+        assert WorkerService(WorkerOptions(burst=True, concurrency=1)).run()
+        assert _value_of_sequence() == tries + 1
+    assert (row(job).state, row(job).attempt, row(job).fence) == ("succeeded", 1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
+def test_of_many_outcomes_the_one_that_is_refused_fails_alone():
+    good = jobs.enqueue_many(idle, [{}] * 20)
+    bad = jobs.enqueue(idle, {}, max_attempts=1)
+    with _refusing("22000", f"NEW.state = 'succeeded' AND NEW.id = {row(bad).pk}"):
+        assert WorkerService(WorkerOptions(burst=True)).run()
+    assert {(row(job).state, row(job).attempt) for job in good} == {("succeeded", 1)}
+    assert row(bad).state == "dead_letter"
+
+
+@pytest.mark.django_db(transaction=True)
+@on_postgresql
 def test_an_unknown_error_is_tried_again_a_few_times_and_then_fails_the_attempt():
-    with _refusing_successes():
+    with _refusing("XX000"):
         bad = jobs.enqueue(idle, {}, max_attempts=1)
         assert WorkerService(WorkerOptions(burst=True, concurrency=1)).run()
         tries = _value_of_sequence()

@@ -48,6 +48,15 @@ INVARIANTS = {
 """By their numbers in the plan; I15 is about recurring jobs, which are not built."""
 
 
+BESIDE = {
+    "nemesis": "Every fault was brought about as planned",
+    "exits": "No worker process ends unless it is ended, or a poison kills it",
+    "clean stops": "A worker that is told to stop exits with 0",
+    "figures": "No figure is beyond its bound",
+}
+"""What a campaign finds besides, in its processes and figures."""
+
+
 def check(evidence):
     """Return the violations of each invariant; None for one that does not apply."""
     return {
@@ -58,5 +67,7 @@ def check(evidence):
 
 def describe(name):
     """Return what an invariant says, in one line."""
+    if name in BESIDE:
+        return BESIDE[name]
     invariant = INVARIANTS[name]
     return "each tick fires once" if invariant is None else invariant.__doc__.splitlines()[0].rstrip(".")
