@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+DJANGO ?= 6.1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +21,9 @@ help: ## show this list
 
 test: $(INSTALLED)-test ## run the tests on every database there is
 	$(BIN)/python -m tests.run $(ARGS)
+
+django: var/django-$(DJANGO)/.installed-$(HASH) ## run the admin's tests on another Django: DJANGO=6.0 PYTHON=python3.13
+	FLARE_TEST_DATABASE=sqlite var/django-$(DJANGO)/bin/python -m pytest -q tests/admin tests/browser $(ARGS)
 
 model: $(INSTALLED)-test ## compare many random histories of jobs with the model
 	FLARE_MODEL_EXAMPLES=$${FLARE_MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest tests/model $(ARGS)
@@ -89,11 +93,17 @@ $(VENV)/.python-$(VERSION):
 		{ echo '$(PYTHON) cannot build $(VENV); on Debian: apt install python3-venv'; exit 1; }
 	@touch $@
 
+var/django-%/.installed-$(HASH):
+	@$(PYTHON) -m venv --clear $(@D)
+	@echo 'Installing django_flare with Django $* into $(@D) …'
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' 'Django~=$*.0'
+	@touch $@
+
 $(INSTALLED)-%: $(VENV)/.python-$(VERSION)
 	@echo 'Installing django_flare with what "$*" needs into $(VENV) …'
 	@$(PIP) --editable '.[$*]'
 	@touch $@
 
-.PHONY: help environment test model mutants demo serve screenshots lint format types audit docs chaos bench clean
+.PHONY: help environment test django model mutants demo serve screenshots lint format types audit docs chaos bench clean
 # Keep the stamps, which make would otherwise remove as intermediate files.
 .SECONDARY:
