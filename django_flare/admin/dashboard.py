@@ -23,6 +23,7 @@ from django_flare.admin.base import ReadOnlyAdmin, may, record
 from django_flare.admin.dashboard_charts import charts
 from django_flare.admin.job_page import find_job
 from django_flare.admin.verbs import WORDS
+from django_flare.errors import FlareNotFoundError
 from django_flare.jobs.figures import SCALES, EndedRow, read_dead_letters, read_figures
 from django_flare.jobs.overview import read_queues, read_states, read_workers
 from django_flare.models import Dashboard, Job, Queue, Worker
@@ -95,11 +96,16 @@ class DashboardAdmin(ReadOnlyAdmin):
         address = reverse("admin:django_flare_dashboard_changelist", current_app=self.admin_site.name)
         return HttpResponseRedirect(f"{address}?period={_period(request)}")
 
-    def _retry(self, request: HttpRequest, job_id: str) -> None:
-        job = find_job(self._jobs(request), job_id)
-        if job is None:
+    def _retry(self, request: HttpRequest, given: str) -> None:
+        job = find_job(self._jobs(request), given)
+        try:
+            # What is posted may be a key as well, and between the two retention may delete the job.
+            changed = None if job is None else jobs.retry(str(job.public_id))
+        except FlareNotFoundError:
+            changed = None
+        if changed is None:
             messages.error(request, _("There is no such job any more."))
-        elif jobs.retry(job_id):
+        elif changed:
             name = f"{job.job_type} {job.public_id}"
             record(request.user, Job, [(str(job.public_id), name)], str(WORDS["retry"].record))
             messages.success(request, _("%s will run again.") % name)

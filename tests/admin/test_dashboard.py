@@ -1,5 +1,7 @@
 """The dashboard: figures of what is and what was, buttons for whoever may, 304 while nothing happens."""
 
+from types import SimpleNamespace
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
@@ -12,11 +14,11 @@ from django_flare.admin.dashboard_rows import coarse, took
 from django_flare.jobs.figures import SCALES, Bar, Figures, TypeFigures
 from django_flare.models import Worker
 from django_flare.states import Event
-from django_flare.store import rollups
+from django_flare.store import rollups, rows
 from django_flare.store.clock import DatabaseNow
 from tests.admin.support import messages, page_of, parse
 from tests.clock import START
-from tests.support import USING, Driver, make_job, state
+from tests.support import USING, Driver, make_job, row, state
 from tests.testapp.jobs import once
 
 pytestmark = pytest.mark.django_db
@@ -150,6 +152,29 @@ def test_a_dead_letter_is_retried_by_its_button(operator):
 @pytest.mark.parametrize("job_id", ["", "x", "00000000-0000-0000-0000-000000000000", "\0"])
 def test_a_retry_of_what_is_not_there(operator, job_id):
     answer = operator.post(f"{DASHBOARD}retry/", {"job": job_id}, follow=True)
+    assert messages(answer) == ["There is no such job any more."]
+    assert not LogEntry.objects.exists()
+
+
+def test_a_retry_by_the_key_of_the_row(operator):
+    """Django's own links name a job so."""
+    dead = make_job(once)
+    Driver().fail(dead)
+    operator.post(f"{DASHBOARD}retry/", {"job": row(dead).pk})
+    assert state(dead) == JobState.PENDING
+    assert LogEntry.objects.get().object_id == dead
+
+
+def test_a_retry_of_what_retention_deletes_meanwhile(operator, monkeypatch):
+    dead = make_job(once)
+    Driver().fail(dead)
+
+    def delete_first(job_id):
+        rows.jobs(USING).filter(public_id=job_id).delete()
+        return jobs.retry(job_id)
+
+    monkeypatch.setattr("django_flare.admin.dashboard.jobs", SimpleNamespace(retry=delete_first))
+    answer = operator.post(f"{DASHBOARD}retry/", {"job": dead}, follow=True)
     assert messages(answer) == ["There is no such job any more."]
     assert not LogEntry.objects.exists()
 
