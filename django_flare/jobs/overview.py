@@ -54,7 +54,7 @@ class Capped:
 class QueueView:
     """Tell of one queue; ages and times to go are seconds by the database's clock, None for nothing there.
 
-    `oldest` is how long the longest-waiting claimable job waits, among those counted; `next_due`
+    `oldest` is how long the longest-waiting claimable job waits, also beyond those counted; `next_due`
     is known for the queues of the next 1,000 scheduled and the next 1,000 failed jobs.
     """
 

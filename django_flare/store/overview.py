@@ -17,8 +17,9 @@ from django.db.models.functions import Substr
 from django_flare.models import Job, Worker
 from django_flare.states import FINAL, Event, JobState, sources
 from django_flare.store.claim import claimable
+from django_flare.store.clock import aware
 from django_flare.store.queues import paused
-from django_flare.store.rows import by_index, in_state, workers
+from django_flare.store.rows import by_index, in_state, table_by_index, workers
 from django_flare.store.runs import running
 
 _CLAIM_ORDER = ("rank", "run_at", "id")
@@ -73,9 +74,42 @@ def _of_queue(queue: str, using: str) -> QuerySet[Job]:
 
 
 def measure_queue(queue: str, most: int, using: str) -> tuple[int, datetime | None]:
-    """Count the claimable jobs of `queue` up to `most`; return also since when the oldest of those waits."""
+    """Count the claimable jobs of `queue` up to `most`; return also since when the oldest of all waits."""
     found = _of_queue(queue, using).values("run_at")[:most].aggregate(depth=Count("*"), since=Min("run_at"))
-    return found["depth"], found["since"]
+    if found["depth"] < most:
+        return found["depth"], found["since"]
+    # Behind those that were counted an older one of a lower priority may starve.
+    return found["depth"], _oldest_waiting(queue, using)
+
+
+def _oldest_waiting(queue: str, using: str) -> datetime | None:
+    """Return since when the oldest claimable job of `queue` waits, however many there are.
+
+    One probe for each rank from the first to the last that there is, 201 at most: within a rank the
+    first row of the index is the oldest. Raw: the ORM cannot count ranks up. They are counted, not
+    skipped from one to the next: MariaDB would read all rows of a rank to find the next.
+    """
+    connection = connections[using]
+    job = table_by_index(Job, "flare_job_claimable", connection)
+    # Each engine reads its index by one of these alone.
+    gate = "gated = FALSE" if connection.vendor == "mysql" else "NOT gated"
+    claimable = f"queue = %s AND state = %s AND {gate}"
+    rank = connection.ops.quote_name("rank")
+    statement = f"""
+        WITH RECURSIVE ranks(place) AS (
+            SELECT MIN({rank}) + 0 FROM {job} WHERE {claimable}
+            UNION ALL
+            SELECT place + 1 FROM ranks WHERE place < (SELECT MAX({rank}) FROM {job} WHERE {claimable})
+        )
+        SELECT MIN(since) FROM (
+            SELECT (SELECT run_at FROM {job} WHERE {claimable} AND {rank} = place ORDER BY run_at LIMIT 1) AS since
+            FROM ranks
+        ) AS firsts
+        """  # noqa: S608 - names are ours
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [queue, JobState.PENDING.value] * 3)
+        (since,) = cursor.fetchone()
+    return None if since is None else aware(since, connection)
 
 
 def types_at_head(queue: str, window: int, using: str) -> set[str]:

@@ -352,6 +352,25 @@ def test_the_depth_of_a_queue():
     assert_uses("flare_job_claimable", explained(lambda: overview.measure_queue("queue3", CAP, USING)))
 
 
+def test_the_oldest_job_of_a_deep_queue():
+    _, plan_of_oldest = explained(lambda: overview.measure_queue("queue3", 20, USING))
+    assert_uses("flare_job_claimable", [plan_of_oldest])
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="counts what MariaDB reads")
+@pytest.mark.parametrize("priorities", [1, 10])
+def test_the_oldest_job_is_found_by_few_rows(priorities):
+    """The plan does not tell how many rows of a rank are read to find the next rank."""
+    for priority in range(priorities):
+        jobs.enqueue_many(plain, [{}] * 300, queue="deep", priority=priority)
+    with connection.cursor() as cursor:
+        cursor.execute("FLUSH STATUS")
+        assert overview.measure_queue("deep", 20, USING)[1]
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read_%'")
+        read = sum(int(number) for name, number in cursor.fetchall() if "rnd" not in name)
+    assert read < 20 + 20 + 5 * priorities
+
+
 def test_the_types_at_the_head_of_a_queue():
     assert_uses("flare_job_claimable", explained(lambda: overview.types_at_head("queue3", 50, USING)))
 
