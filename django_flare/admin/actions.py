@@ -51,6 +51,16 @@ class Kept(NamedTuple):
     number: int
 
 
+class Others(NamedTuple):
+    """How many of the chosen jobs are no candidates: they cannot be read, or are not in the list any more."""
+
+    unreadable: int = 0
+    gone: int = 0
+
+
+_NONE = Others()
+
+
 def act_on_selection(page: Any, request: HttpRequest, rows: QuerySet[Any], verb: Verb) -> HttpResponse | None:
     """Do it to the rows that were ticked, or start a job that does it to all that match."""
     _require(request, verb)
@@ -58,13 +68,18 @@ def act_on_selection(page: Any, request: HttpRequest, rows: QuerySet[Any], verb:
         return _act_on_all(page, request, verb)
     found = read_tolerantly(rows.order_by("pk").values_list(*Chosen._fields))
     chosen = [Chosen._make(each) for each in found if not isinstance(each, Unreadable)]
-    unreadable = len(found) - len(chosen)
+    # Since the list was shown, some may have been deleted, or have left the state that it is filtered by.
+    others = Others(len(found) - len(chosen), len(set(chosen_keys(request))) - len(found))
     if not _is_confirmed(request, verb):
-        states = Counter(each.state for each in chosen)
-        return _ask(page, request, verb, states, unreadable=unreadable)
+        return _ask(page, request, verb, Counter(each.state for each in chosen), others)
     done, kept = _act(request, chosen, verb)
-    _tell(page, request, verb, len(done), Counter(each.state for each in kept), unreadable)
+    _tell(page, request, verb, len(done), len(kept), others)
     return None
+
+
+def chosen_keys(request: HttpRequest) -> list[str]:
+    """Return the keys of the rows that were ticked."""
+    return request.POST.getlist(ACTION_CHECKBOX_NAME)
 
 
 def act_on_one(page: Any, request: HttpRequest, job: Any, name: str) -> HttpResponse:
@@ -80,7 +95,7 @@ def act_on_one(page: Any, request: HttpRequest, job: Any, name: str) -> HttpResp
     if verb.fits(job.state) and not _is_confirmed(request, verb):
         return _ask(page, request, verb, Counter([job.state]), job=job)
     done, kept = _act(request, [Chosen(job.pk, job.public_id, job.job_type, job.state)], verb)
-    _tell(page, request, verb, len(done), Counter(each.state for each in kept))
+    _tell(page, request, verb, len(done), len(kept))
     return _to_page(page, request, job.public_id)
 
 
@@ -117,20 +132,28 @@ def _to_page(page: Any, request: HttpRequest, job_id: Any) -> HttpResponse:
 
 
 def _tell(
-    page: Any,
-    request: HttpRequest,
-    verb: Verb,
-    done: int,
-    kept: Counter[str],
-    unreadable: int = 0,
+    page: Any, request: HttpRequest, verb: Verb, done: int, kept: int, others: Others = _NONE
 ) -> None:
     words = WORDS[verb.name]
     if done:
         page.message_user(request, words.done % done, messages.SUCCESS)
-    left = sum(kept.values()) + unreadable
+    left = kept + others.unreadable
     if left:
         text = ngettext("%d job was left as it is.", "%d jobs were left as they are.", left) % left
         page.message_user(request, f"{text} {words.refused}", messages.WARNING)
+    if others.gone:
+        page.message_user(request, _gone(others.gone), messages.WARNING)
+
+
+def _gone(number: int) -> str:
+    return (
+        ngettext(
+            "%d chosen job is not in this list any more; it was left as it is.",
+            "%d chosen jobs are not in this list any more; they were left as they are.",
+            number,
+        )
+        % number
+    )
 
 
 def _ask(
@@ -138,8 +161,7 @@ def _ask(
     request: HttpRequest,
     verb: Verb,
     states: Counter[str],
-    *,
-    unreadable: int = 0,
+    others: Others = _NONE,
     **more: Any,
 ) -> HttpResponse:
     """Show what would be done to how many jobs, and what would be left alone and why."""
@@ -154,7 +176,7 @@ def _ask(
         "words": words,
         "will": words.will % fitting if fitting else "",
         "kept": _kept(states, verb),
-        "unreadable": unreadable,
+        "others": others,
         "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
         "checkbox_name": ACTION_CHECKBOX_NAME,
         "action": f"{verb.name}_jobs",

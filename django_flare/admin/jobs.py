@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import connections
 from django.db.models import QuerySet
@@ -148,7 +147,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *more: Any, **named: Any) -> Any:
         """Refuse keys that are none before the database does."""
-        if not all(key.isascii() and key.isdigit() and len(key) < 19 for key in chosen_keys(request)):
+        if not all(key.isascii() and key.isdigit() and len(key) < 19 for key in actions.chosen_keys(request)):
             raise SuspiciousOperation("a selected key is no number")
         return super().response_action(request, queryset, *more, **named)
 
@@ -216,11 +215,6 @@ _one_by_one(JobAdmin.changelist_view, JobAdmin.act_view)
 def is_unreadable(job: Any) -> bool:
     """Tell whether the row could not be read."""
     return bool(getattr(job, "unreadable", None))
-
-
-def chosen_keys(request: HttpRequest) -> list[str]:
-    """Return the keys of the rows that were ticked."""
-    return request.POST.getlist(ACTION_CHECKBOX_NAME)
 
 
 def progress_bar(progress: float) -> Any:

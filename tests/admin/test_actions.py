@@ -83,6 +83,29 @@ class TestOnASelection:
         select(operator, "cancel", inside, outside, address=f"{LIST}?queue=in", confirmed="yes")
         assert states(inside, outside) == [JobState.CANCELLED, JobState.PENDING]
 
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_those_that_have_left_the_list_meanwhile_are_counted(self, operator, verb):
+        """Filtered by a state, a list loses each job that moves on between the look and the click."""
+        address = f"{LIST}?state=dead_letter"
+        moved = [make_job(), make_job()]
+        text = "2 chosen jobs are not in this list any more; they were left as they are."
+        answer = select(operator, verb, *moved, address=address, confirmed="yes")
+        assert messages(answer) == [text]
+        assert states(*moved) == [JobState.PENDING] * 2
+        if verb != "retry":
+            question = select(operator, verb, *moved, address=address)
+            assert "Not in this list any more: 2" in parse(question).find("div", "flare-confirm")[0].text
+
+    def test_a_retry_tells_of_both(self, operator):
+        dead, moved = make_job(max_attempts=1), make_job()
+        Driver().fail(dead)
+        address = f"{LIST}?state=dead_letter"
+        answer = select(operator, "retry", dead, moved, address=address)
+        assert messages(answer) == [
+            "1 job will run again.",
+            "1 chosen job is not in this list any more; it was left as it is.",
+        ]
+
     def test_what_was_done_before_the_database_failed_is_in_the_history(self, operator, monkeypatch):
         first, second = make_job(), make_job()
 
