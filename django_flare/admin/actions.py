@@ -131,9 +131,7 @@ def _to_page(page: Any, request: HttpRequest, job_id: Any) -> HttpResponse:
     return HttpResponseRedirect(add_preserved_filters(filters, address))
 
 
-def _tell(
-    page: Any, request: HttpRequest, verb: Verb, done: int, kept: int, others: Others = _NONE
-) -> None:
+def _tell(page: Any, request: HttpRequest, verb: Verb, done: int, kept: int, others: Others = _NONE) -> None:
     words = WORDS[verb.name]
     if done:
         page.message_user(request, words.done % done, messages.SUCCESS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -24,7 +23,7 @@ from django_flare.admin.dashboard_charts import charts
 from django_flare.admin.job_page import find_job
 from django_flare.admin.verbs import WORDS
 from django_flare.errors import FlareNotFoundError
-from django_flare.jobs.figures import SCALES, EndedRow, read_dead_letters, read_figures
+from django_flare.jobs.figures import SCALES, read_dead_letters, read_figures
 from django_flare.jobs.overview import read_queues, read_states, read_workers
 from django_flare.models import Dashboard, Job, Queue, Worker
 
@@ -118,11 +117,6 @@ class DashboardAdmin(ReadOnlyAdmin):
             return Job.objects.all()
         return self.admin_site.get_model_admin(Job).get_queryset(request)
 
-    def _visible(self, request: HttpRequest, found: Sequence[EndedRow]) -> list[EndedRow]:
-        named = self._jobs(request).filter(public_id__in=[job.public_id for job in found])
-        visible = set(named.order_by().values_list("public_id", flat=True))
-        return [job for job in found if job.public_id in visible]
-
     def _require(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -139,7 +133,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             "spans": rows.spans_rows(figures.total),
             "busiest": rows.type_rows(figures.busiest(_TYPES)),
             "worst": rows.type_rows(figures.worst(_TYPES)),
-            "dead": rows.dead_rows(self._visible(request, read_dead_letters(_DEAD))),
+            "dead": rows.dead_rows(read_dead_letters(_DEAD, self._jobs(request))),
             "may_retry": may(request, "retry_job"),
             "may_pause": may(request, "pause_queue"),
             "may_see_queues": may(request, "view_queue") and self.admin_site.is_registered(Queue),

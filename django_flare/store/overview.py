@@ -15,6 +15,7 @@ from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import Substr
 
 from django_flare.models import Job, Worker
+from django_flare.models.indexes import Among
 from django_flare.states import FINAL, Event, JobState, sources
 from django_flare.store.claim import claimable
 from django_flare.store.clock import aware
@@ -53,14 +54,23 @@ class EndedRow(NamedTuple):
     message: str
 
 
-def newest_ended(state: JobState, most: int, using: str) -> list[EndedRow]:
-    """Return up to `most` jobs in the final `state`, the newest first."""
-    rows = _of_state(state, using).order_by("-completed_at")
+def newest_ended(state: JobState, most: int, among: QuerySet[Job]) -> list[EndedRow]:
+    """Return up to `most` of the jobs `among` which are in the final `state`, the newest first.
+
+    Beyond the newest 10,000 in that state they are not looked for: `among` may leave out nearly all.
+    """
+    newest_first = _of_state(state, among.db).order_by("-completed_at")
+    bound = newest_first.values_list("completed_at", flat=True)[_ENDED_LOOKED_AT - 1 : _ENDED_LOOKED_AT]
+    rows = among.filter(state=state).filter(Among(FINAL))
+    for since in bound:
+        rows = rows.filter(completed_at__gte=since)
+    rows = by_index(rows, "flare_job_finished").order_by("-completed_at")
     message = Substr("error_message", 1, _MESSAGE_SHOWN)
     found = rows.values_list("public_id", "job_type", "queue", "completed_at", message)
     return [EndedRow._make(row) for row in found[:most]]
 
 
+_ENDED_LOOKED_AT = 10_000
 _MESSAGE_SHOWN = 200
 
 
@@ -102,8 +112,9 @@ def _oldest_waiting(queue: str, using: str) -> datetime | None:
             SELECT place + 1 FROM ranks WHERE place < (SELECT MAX({rank}) FROM {job} WHERE {claimable})
         )
         SELECT MIN(since) FROM (
-            SELECT (SELECT run_at FROM {job} WHERE {claimable} AND {rank} = place ORDER BY run_at LIMIT 1) AS since
-            FROM ranks
+            SELECT (
+                SELECT run_at FROM {job} WHERE {claimable} AND {rank} = place ORDER BY run_at LIMIT 1
+            ) AS since FROM ranks
         ) AS firsts
         """  # noqa: S608 - names are ours
     with connection.cursor() as cursor:

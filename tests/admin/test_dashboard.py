@@ -262,6 +262,22 @@ class TestPermissions:
         operator.post(f"{DASHBOARD}retry/", {"job": others})
         assert state(others) == JobState.DEAD_LETTER
 
+    def test_the_newest_that_may_be_seen_are_shown_behind_many_that_may_not(
+        self, operator, monkeypatch, clock
+    ):
+        from django_flare.admin.jobs import JobAdmin
+
+        whole = JobAdmin.get_queryset
+        monkeypatch.setattr(JobAdmin, "get_queryset", lambda *given: whole(*given).filter(queue="mine"))
+        for queue, number in (("mine", 3), ("others", 12)):
+            for _ in range(number):
+                Driver().fail(make_job(once, queue=queue))
+                clock.advance(1)
+        assert len(cells(find_section(operator.get(DASHBOARD), "dead"))) == 3
+        # Of millions not all are looked through.
+        monkeypatch.setattr("django_flare.store.overview._ENDED_LOOKED_AT", 14)
+        assert len(cells(find_section(operator.get(DASHBOARD), "dead"))) == 2
+
 
 def fill(number):
     driver = Driver()
