@@ -140,9 +140,9 @@ class DashboardAdmin(ReadOnlyAdmin):
             "may_see_workers": may(request, "view_worker") and self.admin_site.is_registered(Worker),
         }
         if found["may_see_queues"]:
-            found["queues"] = rows.queue_rows(read_queues(budget=_COUNTED)[:_QUEUES])
+            found["queues"] = rows.urgent_queues(read_queues(budget=_COUNTED), _QUEUES)
         if found["may_see_workers"]:
-            found["workers"] = rows.worker_rows(read_workers()[:_WORKERS])
+            found["workers"] = rows.urgent_workers(read_workers(), _WORKERS)
         return found
 
 

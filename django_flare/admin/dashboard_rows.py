@@ -7,8 +7,9 @@ ages are coarse.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from django_flare.admin.words import NOTHING, badge, moment, span, state_badge, state_label
 from django_flare.jobs.figures import EndedRow, Spans, TypeFigures
-from django_flare.jobs.overview import Capped, QueueView, WorkerView
+from django_flare.jobs.overview import MOST_QUEUES, MOST_WORKERS, Capped, QueueView, WorkerView
 from django_flare.models.rollup import BOUNDS
 from django_flare.states import JobState
 
@@ -61,6 +62,14 @@ class WorkerRow:
     beat: str
     is_stale: bool
     badge: SafeString
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The first rows of a list, and the number of all if there are more."""
+
+    rows: Sequence[Any]
+    all: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,26 @@ def tiles(states: dict[JobState, Capped]) -> list[Tile]:
         Tile(state.value, state_badge(state), state_label(state), capped(count))
         for state, count in states.items()
     ]
+
+
+def urgent_queues(queues: Sequence[QueueView], most: int) -> Part:
+    """Return the first queues: the paused ones, then those in which a job waits longest, in minutes."""
+
+    def urgency(queue: QueueView) -> tuple[bool, int, str]:
+        return not queue.is_paused, -int((queue.oldest or 0) // _MINUTE), queue.name
+
+    return Part(queue_rows(sorted(queues, key=urgency)[:most]), _all(len(queues), most, MOST_QUEUES))
+
+
+def urgent_workers(workers: Sequence[WorkerView], most: int) -> Part:
+    """Return the first workers: the stale ones, then those that have beaten last."""
+    stale_first = sorted(workers, key=lambda worker: not worker.is_stale)
+    return Part(worker_rows(stale_first[:most]), _all(len(workers), most, MOST_WORKERS))
+
+
+def _all(there_are: int, most: int, read: int) -> str:
+    """Return how many there are if that is more than are shown; with a plus where reading stopped."""
+    return capped(Capped(there_are, has_more=there_are >= read)) if there_are > most else ""
 
 
 def queue_rows(queues: Iterable[QueueView]) -> list[QueueRow]:

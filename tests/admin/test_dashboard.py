@@ -123,13 +123,41 @@ def test_it_shows_queues_and_workers(operator, clock):
     jobs.pause_queue("reports")
     answer = operator.get(DASHBOARD)
     assert cells(find_section(answer, "queues")) == [
-        ["mail", "Active", "1", "2 min", "0", "–", "Pause"],
         ["reports", "Paused", "0", "–", "0", "–", "Resume"],
+        ["mail", "Active", "1", "2 min", "0", "–", "Pause"],
     ]
-    new, old = cells(find_section(answer, "workers"))
+    old, new = cells(find_section(answer, "workers"))
     assert new == ["host · 1wrk_new", "Alive", "3 of 10", "under 10 s", "0", "all"]
     assert old[:4] == ["host · 1wrk_old", "Stale", "0 of 10", "3 min"]
     assert driver.worker_id in answer.content.decode()
+
+
+def test_what_needs_somebody_comes_first_and_the_page_says_what_it_leaves_out(operator, clock, monkeypatch):
+    monkeypatch.setattr("django_flare.admin.dashboard._QUEUES", 2)
+    monkeypatch.setattr("django_flare.admin.dashboard._WORKERS", 2)
+    make_job(queue="starving")
+    Driver("wrk_stale")
+    clock.advance(600)
+    for number in range(3):
+        make_job(queue=f"busy{number}")
+        Driver(f"wrk_{number}")
+    answer = operator.get(DASHBOARD)
+    assert [row[0] for row in cells(find_section(answer, "queues"))] == ["starving", "busy0"]
+    assert "wrk_stale" in cells(find_section(answer, "workers"))[0][0]
+    for name, number in (("queue", 4), ("worker", 4)):
+        section = find_section(answer, f"{name}s")
+        assert f"Only 2 of {number}" in section.text
+        assert [each.attributes["href"] for each in section.find("a")].count(
+            f"/admin/django_flare/{name}/"
+        ) == 2
+    jobs.pause_queue("zzz")
+    assert [row[0] for row in cells(find_section(operator.get(DASHBOARD), "queues"))] == ["zzz", "starving"]
+
+
+def test_nothing_is_said_of_what_is_left_out_while_all_is_shown(operator):
+    make_job(queue="mail")
+    Driver()
+    assert "Only" not in operator.get(CONTENT).content.decode()
 
 
 def test_a_dead_letter_is_retried_by_its_button(operator):

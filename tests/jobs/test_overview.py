@@ -165,6 +165,16 @@ def test_a_paused_queue_is_shown_with_what_waits_there():
     ]
 
 
+def test_of_too_many_queues_the_paused_ones_are_kept(monkeypatch):
+    monkeypatch.setattr(overview, "MOST_QUEUES", 2)
+    driver = Driver()
+    for name in ("a", "b"):
+        driver.start(make_job(queue=name))
+    make_job(queue="x")
+    jobs.pause_queue("z")
+    assert [each.name for each in read_queues()] == ["x", "z"]
+
+
 def test_it_is_plain_json():
     driver = Driver("wrk_a")
     driver.start(make_job(queue="mail"))
