@@ -12,7 +12,7 @@ from django_flare.models import Job, Worker
 from django_flare.states import JobState
 from django_flare.status import Explanation, Reason
 from tests.admin.support import LIST, page_of, parse
-from tests.support import Driver, force, make_job
+from tests.support import Driver, force, make_job, row
 from tests.testapp.jobs import plain
 
 pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
@@ -237,6 +237,14 @@ class TestWhyItIsNotRunning:
             "No live worker serves the queue mail; live workers: 0."
         )
 
+    def test_it_lost_its_worker_and_waits_for_an_idle_one(self, show):
+        job_id, driver = make_job(plain), Driver()
+        Worker.objects.filter(pk=driver.worker_id).update(running=1, job_types=[row(job_id).job_type])
+        force(job_id, losses=2)
+        assert self.said(show(job_id)).startswith(
+            "The job lost its worker before (2 times) and so runs alone"
+        )
+
     def test_it_has_ended(self, show):
         job_id = make_job()
         jobs.cancel(job_id)
@@ -251,7 +259,8 @@ class TestWhyItIsNotRunning:
         numbers = ("count", "attempt", "max_attempts", "workers", "slots")
         given = dict.fromkeys([*times, *numbers, "state", "worker_id", "queue", "job_type"], "?")
         with translation.override("de"):
-            assert "%(" not in reasons.sentence(Explanation(code, "", given))
+            for more in ({}, {"losses": 1}, {"cancelled_by": "?"}):
+                assert "%(" not in reasons.sentence(Explanation(code, "", given | more))
 
 
 def test_the_number_of_statements(operator):
