@@ -18,9 +18,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_flare.admin.base import may, record
-from django_flare.admin.bulk import count_by_state, newest_key, operation_for
+from django_flare.admin.bulk import count_by_state, newest_key, operation_for, others_operations
 from django_flare.admin.changelist import CountedUpTo, job_url
-from django_flare.admin.verbs import WORDS, asks_first
+from django_flare.admin.verbs import OTHERS_OPERATION, RETRY, WORDS, asks_first
 from django_flare.admin.words import state_badge
 from django_flare.errors import FlareNotFoundError
 from django_flare.jobs.tolerance import Unreadable, read_tolerantly
@@ -52,10 +52,14 @@ class Kept(NamedTuple):
 
 
 class Others(NamedTuple):
-    """How many of the chosen jobs are no candidates: they cannot be read, or are not in the list any more."""
+    """How many of the chosen jobs are no candidates, whatever their state.
+
+    They cannot be read, are not in the list any more, or are operations of somebody else.
+    """
 
     unreadable: int = 0
     gone: int = 0
+    operations: int = 0
 
 
 _NONE = Others()
@@ -68,8 +72,14 @@ def act_on_selection(page: Any, request: HttpRequest, rows: QuerySet[Any], verb:
         return _act_on_all(page, request, verb)
     found = read_tolerantly(rows.order_by("pk").values_list(*Chosen._fields))
     chosen = [Chosen._make(each) for each in found if not isinstance(each, Unreadable)]
-    # Since the list was shown, some may have been deleted, or have left the state that it is filtered by.
-    others = Others(len(found) - len(chosen), len(set(chosen_keys(request))) - len(found))
+    refused = _others_operations(request, chosen, verb)
+    others = Others(
+        unreadable=len(found) - len(chosen),
+        # Since the list was shown, some may have been deleted, or have left the state that it is filtered by.
+        gone=len(set(chosen_keys(request))) - len(found),
+        operations=len(refused),
+    )
+    chosen = [each for each in chosen if each.public_id not in refused]
     if not _is_confirmed(request, verb):
         return _ask(page, request, verb, Counter(each.state for each in chosen), others)
     done, kept = _act(request, chosen, verb)
@@ -92,11 +102,22 @@ def act_on_one(page: Any, request: HttpRequest, job: Any, name: str) -> HttpResp
     _require(request, verb)
     if job is None:
         raise Http404
+    chosen = [Chosen(job.pk, job.public_id, job.job_type, job.state)]
+    if _others_operations(request, chosen, verb):
+        _tell(page, request, verb, 0, 0, Others(operations=1))
+        return _to_page(page, request, job.public_id)
     if verb.fits(job.state) and not _is_confirmed(request, verb):
         return _ask(page, request, verb, Counter([job.state]), job=job)
-    done, kept = _act(request, [Chosen(job.pk, job.public_id, job.job_type, job.state)], verb)
+    done, kept = _act(request, chosen, verb)
     _tell(page, request, verb, len(done), len(kept))
     return _to_page(page, request, job.public_id)
+
+
+def _others_operations(request: HttpRequest, chosen: Iterable[Chosen], verb: Verb) -> set[UUID]:
+    """Return the ids of the chosen jobs that the verb would let act in the name of somebody else."""
+    if verb.name != RETRY:
+        return set()
+    return others_operations(request.user, ((each.public_id, each.job_type) for each in chosen))
 
 
 def _require(request: HttpRequest, verb: Verb) -> None:
@@ -135,10 +156,10 @@ def _tell(page: Any, request: HttpRequest, verb: Verb, done: int, kept: int, oth
     words = WORDS[verb.name]
     if done:
         page.message_user(request, words.done % done, messages.SUCCESS)
-    left = kept + others.unreadable
-    if left:
-        text = ngettext("%d job was left as it is.", "%d jobs were left as they are.", left) % left
-        page.message_user(request, f"{text} {words.refused}", messages.WARNING)
+    for left, why in ((kept + others.unreadable, words.refused), (others.operations, OTHERS_OPERATION)):
+        if left:
+            text = ngettext("%d job was left as it is.", "%d jobs were left as they are.", left) % left
+            page.message_user(request, f"{text} {why}", messages.WARNING)
     if others.gone:
         page.message_user(request, _gone(others.gone), messages.WARNING)
 
@@ -188,7 +209,7 @@ def _act_on_all(page: Any, request: HttpRequest, verb: Verb) -> HttpResponse:
     found = page.get_changelist_instance(request)
     last = _last_key(request)
     if not _is_confirmed(request, verb):
-        counted = count_by_state(found, last)
+        counted = count_by_state(found, verb, last)
         states = Counter({state: int(number) for state, number in counted.items()})
         answer = _ask(page, request, verb, states, last=last, across=True)
         answer.context_data |= _as_counted(counted, verb)  # type: ignore[attr-defined]

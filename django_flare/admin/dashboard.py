@@ -19,9 +19,10 @@ from django.utils.translation import gettext_lazy
 from django_flare import jobs
 from django_flare.admin import dashboard_rows as rows
 from django_flare.admin.base import ReadOnlyAdmin, may, record
+from django_flare.admin.bulk import is_others_operation, others_operations
 from django_flare.admin.dashboard_charts import charts
 from django_flare.admin.job_page import find_job
-from django_flare.admin.verbs import WORDS
+from django_flare.admin.verbs import OTHERS_OPERATION, WORDS
 from django_flare.errors import FlareNotFoundError
 from django_flare.jobs.figures import SCALES, read_dead_letters, read_figures
 from django_flare.jobs.overview import read_queues, read_states, read_workers
@@ -97,6 +98,9 @@ class DashboardAdmin(ReadOnlyAdmin):
 
     def _retry(self, request: HttpRequest, given: str) -> None:
         job = find_job(self._jobs(request), given)
+        if job is not None and is_others_operation(request.user, job):
+            messages.warning(request, str(OTHERS_OPERATION))
+            return
         try:
             # What is posted may be a key as well, and between the two retention may delete the job.
             changed = None if job is None else jobs.retry(str(job.public_id))
@@ -117,6 +121,11 @@ class DashboardAdmin(ReadOnlyAdmin):
             return Job.objects.all()
         return self.admin_site.get_model_admin(Job).get_queryset(request)
 
+    def _dead(self, request: HttpRequest) -> list[rows.DeadRow]:
+        found = read_dead_letters(_DEAD, self._jobs(request))
+        fixed = others_operations(request.user, ((each.public_id, each.job_type) for each in found))
+        return rows.dead_rows(found, fixed)
+
     def _require(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -133,7 +142,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             "spans": rows.spans_rows(figures.total),
             "busiest": rows.type_rows(figures.busiest(_TYPES)),
             "worst": rows.type_rows(figures.worst(_TYPES)),
-            "dead": rows.dead_rows(read_dead_letters(_DEAD, self._jobs(request))),
+            "dead": self._dead(request),
             "may_retry": may(request, "retry_job"),
             "may_pause": may(request, "pause_queue"),
             "may_see_queues": may(request, "view_queue") and self.admin_site.is_registered(Queue),

@@ -7,9 +7,10 @@ ages are coarse.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
@@ -95,13 +96,14 @@ class TypeRow:
 
 @dataclass(frozen=True, slots=True)
 class DeadRow:
-    """A job in the dead letter."""
+    """A job in the dead letter; nobody but whoever started an operation may let it run again."""
 
     job_id: str
     job_type: str
     queue: str
     at: str
     message: str
+    may_be_retried: bool
 
 
 def number(value: int) -> str:
@@ -223,9 +225,16 @@ def _percent(part: int, whole: int) -> str:
     return _("%(share)s %%") % {"share": number_format(round(100 * part / whole, 1), decimal_pos=1)}
 
 
-def dead_rows(jobs: Iterable[EndedRow]) -> list[DeadRow]:
-    """Return what is said of dead jobs."""
+def dead_rows(jobs: Iterable[EndedRow], fixed: Container[UUID]) -> list[DeadRow]:
+    """Return what is said of dead jobs; those with the ids `fixed` are not to be retried."""
     return [
-        DeadRow(str(job.public_id), job.job_type, job.queue, moment(job.completed_at), job.message)
+        DeadRow(
+            job_id=str(job.public_id),
+            job_type=job.job_type,
+            queue=job.queue,
+            at=moment(job.completed_at),
+            message=job.message,
+            may_be_retried=job.public_id not in fixed,
+        )
         for job in jobs
     ]

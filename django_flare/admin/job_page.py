@@ -14,12 +14,13 @@ from django.utils.translation import gettext as _
 
 from django_flare import jobs
 from django_flare.admin.base import may
+from django_flare.admin.bulk import is_others_operation
 from django_flare.admin.changelist import complete, job_url
 from django_flare.admin.documents import clean, documents
 from django_flare.admin.graph import Graph, draw, find_family
 from django_flare.admin.reasons import sentence
 from django_flare.admin.timeline import timeline
-from django_flare.admin.verbs import buttons
+from django_flare.admin.verbs import OTHERS_OPERATION, RETRY, Button, buttons
 from django_flare.admin.words import moment, span, state_badge
 from django_flare.arguments import parse_id
 from django_flare.errors import FlareError
@@ -84,7 +85,8 @@ def page_context(page: Any, request: HttpRequest, job: Any) -> dict[str, Any]:
         "badge": state_badge(job.state),
         "is_final": job.state in FINAL,
         "percent": None if job.progress is None else int(job.progress * 100),
-        "buttons": buttons(job.state, partial(may, request)),
+        "buttons": _buttons(request, job),
+        "others_operation": OTHERS_OPERATION if is_others_operation(request.user, job) else "",
         "unreadable": getattr(job, "unreadable", []),
         "error": clean(job.error_message or ""),
         "result_error": clean(job.result_error or ""),
@@ -97,6 +99,13 @@ def page_context(page: Any, request: HttpRequest, job: Any) -> dict[str, Any]:
         "relations": _relations(page.get_queryset(request), job),
         "seen_at": moment(now),
     }
+
+
+def _buttons(request: HttpRequest, job: Any) -> list[Button]:
+    found = buttons(job.state, partial(may, request))
+    if is_others_operation(request.user, job):
+        return [each for each in found if each.verb != RETRY]
+    return found
 
 
 def _attempts(job: Any) -> list[Attempt]:

@@ -10,6 +10,12 @@ from django.utils.translation import ngettext_lazy
 
 from django_flare.operations import VERBS, Verb
 
+RETRY = "retry"
+OTHERS_OPERATION = _(
+    "An action on all jobs that match runs in the name of whoever started it: nobody else can retry it. "
+    "Start it anew from the list."
+)
+
 
 @dataclass(frozen=True)
 class VerbWords:
@@ -35,7 +41,7 @@ WORDS: dict[str, VerbWords] = {
         record=_("Cancelled."),
         refused=_("Only pending and scheduled jobs can be cancelled."),
     ),
-    "retry": VerbWords(
+    RETRY: VerbWords(
         button=_("Retry"),
         question=_("Retry jobs?"),
         will=ngettext_lazy("%d job will run again.", "%d jobs will run again."),
@@ -87,4 +93,4 @@ def buttons(state: str, may: Any) -> list[Button]:
 
 def asks_first(verb: Verb) -> bool:
     """Tell whether the verb takes a confirmation; only a retry can be undone, by a cancel."""
-    return verb.name != "retry"
+    return verb.name != RETRY

@@ -6,13 +6,13 @@ from django.urls import resolve
 
 from django_flare import Discard, jobs, operations
 from django_flare.admin.jobs import JobAdmin
-from django_flare.admin.verbs import WORDS
+from django_flare.admin.verbs import OTHERS_OPERATION, WORDS
 from django_flare.models import Job
 from django_flare.operations import VERBS, BulkOperation
 from django_flare.states import TRANSITIONS, JobState
 from tests.admin.support import LIST, messages, page_of, parse
 from tests.admin.test_list import one_in_each_state
-from tests.support import Driver, make_job, row, state, states
+from tests.support import Driver, force, make_job, row, state, states
 
 pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
@@ -343,6 +343,73 @@ class TestOnAllThatMatch:
         monkeypatch.setattr(operations, "VERBS", refuse)
         result, _ = run_operation(Job.objects.get(job_type=operations.NAME))
         assert result == {"changed": 0, "unchanged": 3}
+
+
+class TestARetryOfAnOperation:
+    """It acts in the name of whoever started it, with the permissions of that person."""
+
+    REFUSED = f"1 job was left as it is. {OTHERS_OPERATION}"
+
+    @pytest.fixture
+    def operation(self, operator):
+        """A dead operation of the operator's."""
+        make_job(queue="many")
+        TestOnAllThatMatch().ask(operator, confirmed="yes")
+        found = Job.objects.get(job_type=operations.NAME)
+        Driver().discard(str(found.public_id))
+        return str(found.public_id)
+
+    @pytest.fixture
+    def other(self, member):
+        return member("view_job", "retry_job", name="other")
+
+    def test_by_its_starter(self, operator, operation):
+        assert page_of(operation, "act/retry") in operator.get(page_of(operation)).content.decode()
+        answer = operator.post(page_of(operation, "act/retry"), follow=True)
+        assert messages(answer) == ["1 job will run again."]
+        assert state(operation) == JobState.PENDING
+
+    def test_by_somebody_else_is_refused_on_its_page(self, other, operation):
+        page = other.get(page_of(operation)).content.decode()
+        assert page_of(operation, "act/retry") not in page
+        assert str(OTHERS_OPERATION) in page
+        answer = other.post(page_of(operation, "act/retry"), follow=True)
+        assert messages(answer) == [self.REFUSED]
+        assert state(operation) == JobState.DEAD_LETTER
+
+    @pytest.mark.parametrize("payload", [{}, {"source": "admin"}, {"source": "elsewhere", "user_id": "1"}])
+    def test_of_nobody_knows_whom_is_refused(self, operator, operation, payload):
+        force(operation, payload=payload)
+        answer = select(operator, "retry", operation)
+        # The first is that of the operation's start.
+        assert messages(answer)[1:] == [self.REFUSED]
+        assert state(operation) == JobState.DEAD_LETTER
+
+    def test_by_somebody_else_is_refused_in_a_selection(self, other, operation):
+        dead = make_job(max_attempts=1)
+        Driver().fail(dead)
+        answer = select(other, "retry", dead, operation)
+        assert messages(answer) == ["1 job will run again.", self.REFUSED]
+        assert states(dead, operation) == [JobState.PENDING, JobState.DEAD_LETTER]
+
+    def test_is_no_part_of_a_retry_of_all_that_match(self, other, operation):
+        dead = make_job(max_attempts=1)
+        Driver().fail(dead)
+        TestOnAllThatMatch().ask(other, "retry", address=f"{LIST}?state=dead_letter")
+        retry = Job.objects.get(job_type=operations.NAME, state=JobState.PENDING)
+        assert run_operation(retry)[0] == {"changed": 1, "unchanged": 0}
+        assert states(dead, operation) == [JobState.PENDING, JobState.DEAD_LETTER]
+
+    def test_on_the_dashboard(self, operator, other, operation):
+        address = "/admin/django_flare/dashboard/"
+        button = f'value="{operation}"'
+        assert button in operator.get(address).content.decode()
+        assert button not in other.get(address).content.decode()
+        answer = other.post(f"{address}retry/", {"job": operation}, follow=True)
+        assert messages(answer) == [str(OTHERS_OPERATION)]
+        assert state(operation) == JobState.DEAD_LETTER
+        operator.post(f"{address}retry/", {"job": operation})
+        assert state(operation) == JobState.PENDING
 
 
 class Context:
