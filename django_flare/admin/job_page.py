@@ -92,7 +92,7 @@ def page_context(page: Any, request: HttpRequest, job: Any) -> dict[str, Any]:
         "result_error": clean(job.result_error or ""),
         "reason": _reason(job),
         "facts": _facts(job, url),
-        "steps": timeline(job, attempts, now),
+        "steps": timeline(job, attempts[:MOST_ATTEMPTS], now),
         "documents": documents(job),
         "attempts": attempts[:MOST_ATTEMPTS],
         "has_more_attempts": len(attempts) > MOST_ATTEMPTS,

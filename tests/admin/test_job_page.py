@@ -8,11 +8,12 @@ from django.utils import translation
 
 from django_flare import jobs
 from django_flare.admin import graph, reasons
+from django_flare.lifecycle import housekeeping
 from django_flare.models import Job, Worker
 from django_flare.states import JobState
 from django_flare.status import Explanation, Reason
 from tests.admin.support import LIST, page_of, parse
-from tests.support import Driver, force, make_job, row
+from tests.support import USING, Driver, force, make_job, row
 from tests.testapp.jobs import plain
 
 pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
@@ -86,7 +87,7 @@ class TestTimeline:
         clock.advance(0.25)
         driver.succeed(job_id)
         assert self.steps(show(job_id)) == [
-            ("Pending", "created", "5.0 s"),
+            ("", "created", "5.0 s"),
             ("Processing", "attempt 1 started", "1 min 5 s"),
             ("Failed", "attempt 1 ended", "1 h 0 min"),
             ("Processing", "attempt 2 started", "250 ms"),
@@ -97,6 +98,73 @@ class TestTimeline:
         job_id = make_job(when=timedelta(days=3))
         clock.advance(86_400 + 7200)
         assert self.steps(show(job_id)) == [("Scheduled", "created", "1 d 2 h")]
+
+    def test_what_a_failure_has_hidden_of_the_first_state_is_not_guessed(self, show, clock):
+        """The retry has put another time into the column that told it."""
+        driver = Driver()
+        jobs_ = [make_job(when=timedelta(days=3), max_attempts=most) for most in (1, 2)]
+        clock.advance(3 * 86_400)
+        housekeeping.promote_due(USING)
+        for job_id in jobs_:
+            driver.start(job_id)
+            assert self.steps(show(job_id))[0] == ("Scheduled", "created", "3 d 0 h")
+            driver.fail(job_id)
+            assert self.steps(show(job_id))[0] == ("", "created", "3 d 0 h")
+
+    @pytest.mark.parametrize("parents", [0, 1])
+    def test_the_first_state_of_what_ran_at_once(self, show, clock, parents):
+        driver = Driver()
+        done = [make_job() for _ in range(parents)]
+        for each in done:
+            driver.succeed(each)
+        job_id = make_job(parents=done or None)
+        driver.start(job_id)
+        assert self.steps(show(job_id))[0][:2] == ("Pending", "created")
+
+    def test_a_child_that_waited_was_scheduled(self, show, clock):
+        driver, parent = Driver(), make_job()
+        child = make_job(parents=parent)
+        clock.advance(60)
+        driver.succeed(parent)
+        driver.succeed(child)
+        assert self.steps(show(child))[0] == ("Scheduled", "created", "1 min 0 s")
+
+    def test_a_child_of_a_dead_parent(self, show):
+        parent = make_job(max_attempts=1)
+        Driver().fail(parent)
+        steps = self.steps(show(make_job(parents=parent)))
+        assert [step[:2] for step in steps] == [("", "created"), ("Cancelled", "ended")]
+
+    def test_earlier_attempts_than_are_read_are_marked(self, show, clock, monkeypatch):
+        monkeypatch.setattr("django_flare.admin.job_page.MOST_ATTEMPTS", 2)
+        driver, job_id = Driver(), make_job(max_attempts=9)
+        for _ in range(3):
+            clock.advance(10)
+            driver.fail(job_id)
+            clock.advance(50)
+            jobs.retry(job_id)
+        earlier = "started for the first time; earlier attempts are not shown"
+        steps = self.steps(show(job_id))
+        assert steps[:3] == [
+            ("", "created", "10 s"),
+            ("", earlier, "1 min 0 s"),
+            ("Processing", "attempt 2 started", "0 ms"),
+        ]
+        driver.succeed(job_id)
+        monkeypatch.setattr("django_flare.admin.job_page.MOST_ATTEMPTS", 3)
+        assert earlier not in {step[1] for step in self.steps(show(job_id))}
+
+    def test_a_run_that_was_put_back_is_marked(self, show, clock):
+        driver, job_id = Driver(), make_job()
+        clock.advance(5)
+        driver.release(job_id)
+        clock.advance(5)
+        driver.start(job_id)
+        assert [step[1] for step in self.steps(show(job_id))] == [
+            "created",
+            "started for the first time; earlier attempts are not shown",
+            "attempt 1 started",
+        ]
 
 
 class TestDocuments:
