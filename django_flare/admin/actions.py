@@ -48,7 +48,7 @@ class Kept(NamedTuple):
     """Jobs in one state that an action leaves alone."""
 
     badge: Any
-    number: int
+    number: str
 
 
 class Others(NamedTuple):
@@ -223,17 +223,18 @@ def _act_on_all(page: Any, request: HttpRequest, verb: Verb) -> HttpResponse:
 
 def _as_counted(counted: dict[str, CountedUpTo], verb: Verb) -> dict[str, Any]:
     """Say the numbers as far as they were counted."""
-    if not any(number.has_more for number in counted.values()):
-        return {}
-    return {
-        "kept": _kept(counted, verb),
-        "is_more": any(n.has_more for s, n in counted.items() if verb.fits(s)),
-    }
+    said: dict[str, Any] = {"kept": _kept(counted, verb)}
+    fitting = [number for state, number in counted.items() if verb.fits(state)]
+    if any(number.has_more for number in fitting):
+        said["will"] = WORDS[verb.name].at_least % sum(fitting)
+    return said
 
 
 def _kept(numbers: Mapping[str, int], verb: Verb) -> list[Kept]:
     return [
-        Kept(state_badge(state), number) for state, number in sorted(numbers.items()) if not verb.fits(state)
+        Kept(state_badge(state), str(number))
+        for state, number in sorted(numbers.items())
+        if not verb.fits(state)
     ]
 
 

@@ -19,11 +19,15 @@ OTHERS_OPERATION = _(
 
 @dataclass(frozen=True)
 class VerbWords:
-    """Name a verb on buttons, ask about it, and say what it has done; counted phrases take a number."""
+    """Name a verb on buttons, ask about it, and say what it has done; counted phrases take a number.
+
+    `at_least` is `will` for a number at which counting stopped.
+    """
 
     button: Any
     question: Any
     will: Any
+    at_least: Any
     done: Any
     record: Any
     refused: Any
@@ -37,6 +41,10 @@ WORDS: dict[str, VerbWords] = {
             "%d job will be cancelled, and with it all jobs that wait for it.",
             "%d jobs will be cancelled, and with them all jobs that wait for them.",
         ),
+        at_least=ngettext_lazy(
+            "At least %d job will be cancelled, and with it all jobs that wait for it.",
+            "At least %d jobs will be cancelled, and with them all jobs that wait for them.",
+        ),
         done=ngettext_lazy("%d job was cancelled.", "%d jobs were cancelled."),
         record=_("Cancelled."),
         refused=_("Only pending and scheduled jobs can be cancelled."),
@@ -45,6 +53,10 @@ WORDS: dict[str, VerbWords] = {
         button=_("Retry"),
         question=_("Retry jobs?"),
         will=ngettext_lazy("%d job will run again.", "%d jobs will run again."),
+        at_least=ngettext_lazy(
+            "At least %d job will run again.",
+            "At least %d jobs will run again.",
+        ),
         done=ngettext_lazy("%d job will run again.", "%d jobs will run again."),
         record=_("Retried."),
         refused=_("Only failed and dead jobs can be retried."),
@@ -56,6 +68,10 @@ WORDS: dict[str, VerbWords] = {
             "%d job will be retried no more, and all jobs that wait for it will be cancelled.",
             "%d jobs will be retried no more, and all jobs that wait for them will be cancelled.",
         ),
+        at_least=ngettext_lazy(
+            "At least %d job will be retried no more, and all jobs that wait for it will be cancelled.",
+            "At least %d jobs will be retried no more, and all jobs that wait for them will be cancelled.",
+        ),
         done=ngettext_lazy("%d job went to the dead letter.", "%d jobs went to the dead letter."),
         record=_("Discarded."),
         refused=_("Only failed jobs can be discarded."),
@@ -66,6 +82,10 @@ WORDS: dict[str, VerbWords] = {
         will=ngettext_lazy(
             "%d job will be asked to stop; it is then cancelled, and with it all jobs that wait for it.",
             "%d jobs will be asked to stop; they are then cancelled, and with them all jobs that wait.",
+        ),
+        at_least=ngettext_lazy(
+            "At least %d job will be asked to stop; it is then cancelled, and with it all that wait for it.",
+            "At least %d jobs will be asked to stop; they are then cancelled, and with them all that wait.",
         ),
         done=ngettext_lazy("%d job was asked to stop.", "%d jobs were asked to stop."),
         record=_("Asked to stop."),

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
@@ -216,6 +218,22 @@ class TestOnAllThatMatch:
         assert "149 jobs will be cancelled" in text
         assert "Succeeded 1" in text
         assert not Job.objects.filter(job_type=operations.NAME).exists()
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_what_is_counted_up_to_a_bound_is_said_so(self, operator, monkeypatch, verb):
+        monkeypatch.setattr("django_flare.admin.bulk.MOST_COUNTED", 3)
+        monkeypatch.setattr("django_flare.admin.changelist.MOST_COUNTED", 3)
+        many = jobs.enqueue_many("mail.welcome", [{}] * 4, queue="many")
+        jobs.schedule("mail.welcome", when=timedelta(hours=1), queue="many")
+        if verb == "cancel":
+            text = parse(self.ask(operator)).find("div", "flare-confirm")[0].text
+            assert "At least 4 jobs will be cancelled, and with them all jobs that wait for them." in text
+            [jobs.cancel(each) for each in many]
+            text = parse(self.ask(operator)).find("div", "flare-confirm")[0].text
+            assert "1 job will be cancelled, and with it" in text
+            assert "At least" not in text
+            assert "Cancelled 3+" in text
+        assert str(WORDS[verb].at_least % 7).startswith("At least 7 jobs")
 
     def test_a_job_does_it_in_the_name_of_the_user(self, operator):
         many = jobs.enqueue_many("mail.welcome", [{}] * 150, queue="many")
