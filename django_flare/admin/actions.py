@@ -25,7 +25,7 @@ from django_flare.admin.words import state_badge
 from django_flare.errors import FlareNotFoundError
 from django_flare.jobs.tolerance import Unreadable, read_tolerantly
 from django_flare.models import Job
-from django_flare.operations import VERBS, Verb, start
+from django_flare.operations import NAME, VERBS, Verb, start
 
 _YES = "yes"
 
@@ -141,7 +141,8 @@ def _act(request: HttpRequest, chosen: Iterable[Chosen], verb: Verb) -> tuple[li
                 kept.append(each)
     finally:
         # What was done is written down also when the database fails in the middle.
-        record(request.user, Job, (each.named for each in done), str(WORDS[verb.name].record))
+        record(request.user, Job, (each.named for each in done), WORDS[verb.name].record)
+        record(request.user, Job, (each.named for each in kept), WORDS[verb.name].record_refused)
     return done, kept
 
 
@@ -215,8 +216,7 @@ def _act_on_all(page: Any, request: HttpRequest, verb: Verb) -> HttpResponse:
         answer.context_data |= _as_counted(counted, verb)  # type: ignore[attr-defined]
         return answer
     job_id = start(operation_for(page, request, found, verb, last))
-    name = f"{WORDS[verb.name].button} {job_id}"
-    record(request.user, Job, [(job_id, name)], _("Started for all jobs that match."))
+    record(request.user, Job, [(job_id, f"{NAME} {job_id}")], WORDS[verb.name].record_started)
     page.message_user(request, _("A job does it now; this page shows how far it is."), messages.SUCCESS)
     return _to_page(page, request, job_id)
 

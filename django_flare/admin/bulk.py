@@ -113,9 +113,11 @@ class AdminSelection:
         rows = self._page.get_queryset(self._request)
         return _selected(self._criteria, rows, self._verb)
 
-    def record(self, changed: Sequence[tuple[str, str]]) -> None:
-        """Write into the history that the jobs were changed."""
-        record(self._request.user, Job, changed, str(WORDS[self._verb.name].record))
+    def record(self, changed: Sequence[tuple[str, str]], unchanged: Sequence[tuple[str, str]]) -> None:
+        """Write into the history which jobs were changed and which had moved on."""
+        words = WORDS[self._verb.name]
+        record(self._request.user, Job, changed, words.record)
+        record(self._request.user, Job, unchanged, words.record_refused)
 
 
 def _page(site: str) -> Any:

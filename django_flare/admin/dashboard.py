@@ -22,7 +22,7 @@ from django_flare.admin.base import ReadOnlyAdmin, may, record
 from django_flare.admin.bulk import is_others_operation, others_operations
 from django_flare.admin.dashboard_charts import charts
 from django_flare.admin.job_page import find_job
-from django_flare.admin.verbs import OTHERS_OPERATION, WORDS
+from django_flare.admin.verbs import OTHERS_OPERATION, RETRY, WORDS
 from django_flare.errors import FlareNotFoundError
 from django_flare.jobs.figures import SCALES, read_dead_letters, read_figures
 from django_flare.jobs.overview import read_queues, read_states, read_workers
@@ -108,12 +108,14 @@ class DashboardAdmin(ReadOnlyAdmin):
             changed = None
         if changed is None:
             messages.error(request, _("There is no such job any more."))
-        elif changed:
-            name = f"{job.job_type} {job.public_id}"
-            record(request.user, Job, [(str(job.public_id), name)], str(WORDS["retry"].record))
-            messages.success(request, _("%s will run again.") % name)
         else:
-            messages.warning(request, str(WORDS["retry"].refused))
+            words, name = WORDS[RETRY], f"{job.job_type} {job.public_id}"
+            entry = words.record if changed else words.record_refused
+            record(request.user, Job, [(str(job.public_id), name)], entry)
+            if changed:
+                messages.success(request, _("%s will run again.") % name)
+            else:
+                messages.warning(request, str(words.refused))
 
     def _jobs(self, request: HttpRequest) -> QuerySet[Job]:
         """Return the jobs that the user may see: a project may restrict them in the admin of jobs."""

@@ -21,7 +21,8 @@ OTHERS_OPERATION = _(
 class VerbWords:
     """Name a verb on buttons, ask about it, and say what it has done; counted phrases take a number.
 
-    `at_least` is `will` for a number at which counting stopped.
+    `at_least` is `will` for a number at which counting stopped; those that begin with `record` are
+    for the history.
     """
 
     button: Any
@@ -30,6 +31,8 @@ class VerbWords:
     at_least: Any
     done: Any
     record: Any
+    record_refused: Any
+    record_started: Any
     refused: Any
 
 
@@ -47,6 +50,8 @@ WORDS: dict[str, VerbWords] = {
         ),
         done=ngettext_lazy("%d job was cancelled.", "%d jobs were cancelled."),
         record=_("Cancelled."),
+        record_refused=_("Not cancelled: its state forbade it."),
+        record_started=_("Cancel: started for all jobs that match."),
         refused=_("Only pending and scheduled jobs can be cancelled."),
     ),
     RETRY: VerbWords(
@@ -59,6 +64,8 @@ WORDS: dict[str, VerbWords] = {
         ),
         done=ngettext_lazy("%d job will run again.", "%d jobs will run again."),
         record=_("Retried."),
+        record_refused=_("Not retried: its state forbade it."),
+        record_started=_("Retry: started for all jobs that match."),
         refused=_("Only failed and dead jobs can be retried."),
     ),
     "discard": VerbWords(
@@ -74,6 +81,8 @@ WORDS: dict[str, VerbWords] = {
         ),
         done=ngettext_lazy("%d job went to the dead letter.", "%d jobs went to the dead letter."),
         record=_("Discarded."),
+        record_refused=_("Not discarded: its state forbade it."),
+        record_started=_("Discard: started for all jobs that match."),
         refused=_("Only failed jobs can be discarded."),
     ),
     "stop": VerbWords(
@@ -89,6 +98,8 @@ WORDS: dict[str, VerbWords] = {
         ),
         done=ngettext_lazy("%d job was asked to stop.", "%d jobs were asked to stop."),
         record=_("Asked to stop."),
+        record_refused=_("Not asked to stop: its state forbade it."),
+        record_started=_("Stop: started for all jobs that match."),
         refused=_("Only processing jobs can be stopped."),
     ),
 }

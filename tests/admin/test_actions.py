@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -5,6 +6,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.urls import resolve
+from django.utils import translation
+from django.utils.translation import gettext_lazy
 
 from django_flare import Discard, jobs, operations
 from django_flare.admin.jobs import JobAdmin
@@ -53,7 +56,9 @@ class TestOnASelection:
         done, kept = messages(answer)
         assert done == str(WORDS[verb].done % len(fitting))
         assert kept.startswith(f"{left} jobs were left as they are.")
-        assert log() == [(job_id, str(WORDS[verb].record)) for job_id in fitting]
+        written = [(job_id, str(WORDS[verb].record)) for job_id in fitting]
+        refused = [job_id for job_id in found.values() if job_id not in fitting]
+        assert log() == written + [(job_id, str(WORDS[verb].record_refused)) for job_id in refused]
         for each, job_id in found.items():
             if job_id not in fitting:
                 assert state(job_id) == each
@@ -190,7 +195,7 @@ class TestOnOneJob:
         Driver().succeed(job_id)
         answer = operator.post(page_of(job_id, "act/retry"), follow=True)
         assert messages(answer) == ["1 job was left as it is. Only failed and dead jobs can be retried."]
-        assert log() == []
+        assert log() == [(job_id, "Not retried: its state forbade it.")]
 
     def test_a_get_changes_nothing(self, operator):
         job_id = make_job()
@@ -361,6 +366,20 @@ class TestOnAllThatMatch:
         monkeypatch.setattr(operations, "VERBS", refuse)
         result, _ = run_operation(Job.objects.get(job_type=operations.NAME))
         assert result == {"changed": 0, "unchanged": 3}
+        assert LogEntry.objects.filter(change_message="Not cancelled: its state forbade it.").count() == 3
+
+    def test_the_history_is_written_in_one_language(self, operator, monkeypatch):
+        """Not in that of a worker, nor in that of whoever was there."""
+        monkeypatch.setitem(WORDS, "cancel", replace(WORDS["cancel"], record=gettext_lazy("Yes")))
+        first, second = make_job(), make_job(queue="many")
+        with translation.override("de"):
+            assert str(WORDS["cancel"].record) == "Ja"
+            select(operator, "cancel", first, confirmed="yes")
+            self.ask(operator, confirmed="yes")
+            run_operation(Job.objects.get(job_type=operations.NAME))
+        operation = str(Job.objects.get(job_type=operations.NAME).public_id)
+        started = (operation, "Cancel: started for all jobs that match.")
+        assert log() == [(first, "Yes"), started, (second, "Yes")]
 
 
 class TestARetryOfAnOperation:

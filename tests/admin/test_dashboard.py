@@ -212,7 +212,7 @@ def test_a_retry_that_comes_too_late(operator):
     answer = operator.post(f"{DASHBOARD}retry/?period=7d", {"job": job}, follow=True)
     assert answer.redirect_chain == [(f"{DASHBOARD}?period=7d", 302)]
     assert messages(answer) == ["Only failed and dead jobs can be retried."]
-    assert not LogEntry.objects.exists()
+    assert LogEntry.objects.get().change_message == "Not retried: its state forbade it."
 
 
 class TestAskingAgain:
