@@ -9,7 +9,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -19,7 +18,7 @@ from django.utils.translation import ngettext
 
 from django_flare.admin.base import may, record
 from django_flare.admin.bulk import count_by_state, newest_key, operation_for, others_operations
-from django_flare.admin.changelist import CountedUpTo, job_url
+from django_flare.admin.changelist import CountedUpTo, kept_url
 from django_flare.admin.verbs import OTHERS_OPERATION, RETRY, WORDS, asks_first
 from django_flare.admin.words import state_badge
 from django_flare.errors import FlareNotFoundError
@@ -147,10 +146,7 @@ def _act(request: HttpRequest, chosen: Iterable[Chosen], verb: Verb) -> tuple[li
 
 
 def _to_page(page: Any, request: HttpRequest, job_id: Any) -> HttpResponse:
-    """Lead to the job's page; from there the way back is to the list as it was filtered."""
-    address = job_url(job_id, page.admin_site.name)
-    filters = {"opts": page.opts, "preserved_filters": page.get_preserved_filters(request)}
-    return HttpResponseRedirect(add_preserved_filters(filters, address))
+    return HttpResponseRedirect(kept_url(page, request, job_id))
 
 
 def _tell(page: Any, request: HttpRequest, verb: Verb, done: int, kept: int, others: Others = _NONE) -> None:

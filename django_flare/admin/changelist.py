@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -123,6 +124,12 @@ def complete(rows: QuerySet[Any], row: Any, columns: Sequence[str]) -> Any:
     job: Any = Job(pk=row.pk, **dict.fromkeys(columns) | found)
     job.unreadable = unreadable
     return job
+
+
+def kept_url(page: Any, request: HttpRequest, job_id: Any) -> str:
+    """Return the address of a job's page from which the way back is to the list as it was filtered."""
+    filters = {"opts": page.opts, "preserved_filters": page.get_preserved_filters(request)}
+    return str(add_preserved_filters(filters, job_url(job_id, page.admin_site.name)))
 
 
 def job_url(job_id: Any, site: str, page: str = "change", *arguments: str) -> str:

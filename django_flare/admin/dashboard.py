@@ -147,6 +147,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             "dead": self._dead(request),
             "may_retry": may(request, "retry_job"),
             "may_pause": may(request, "pause_queue"),
+            "may_see_jobs": may(request, "view_job"),
             "may_see_queues": may(request, "view_queue") and self.admin_site.is_registered(Queue),
             "may_see_workers": may(request, "view_worker") and self.admin_site.is_registered(Worker),
         }

@@ -64,6 +64,7 @@ class QueueAdmin(ReadOnlyAdmin):
             "rows": rows,
             "is_full": len(rows) == MOST_QUEUES,
             "may_pause": may(request, "pause_queue"),
+            "may_see_jobs": may(request, "view_job"),
             **(extra_context or {}),
         }
         request.current_app = self.admin_site.name

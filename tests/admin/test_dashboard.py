@@ -113,6 +113,18 @@ def test_it_names_the_busiest_and_the_worst_types(operator):
     assert [row[0] for row in cells(find_section(answer, "worst"))] == ["bad", "busy"]
 
 
+def test_types_and_queues_lead_to_their_jobs(operator, member):
+    rollups.write([rollups.Ended("mail", "a&b", JobState.FAILED, 0.1, 0.1)], USING)
+    make_job(queue="mail:1")
+    answer = operator.get(DASHBOARD)
+    for name in ("busiest", "worst"):
+        assert find_section(answer, name).find("a", href="/admin/django_flare/job/?job_type=a%26b")
+    link = "/admin/django_flare/job/?queue=mail%3A1"
+    assert find_section(answer, "queues").find("a", href=link)
+    assert parse(operator.get("/admin/django_flare/queue/")).find("a", href=link)
+    assert not parse(member("view_queue").get("/admin/django_flare/queue/")).find("a", href=link)
+
+
 def test_it_shows_queues_and_workers(operator, clock):
     Driver("wrk_old")
     clock.advance(60)

@@ -274,6 +274,19 @@ class TestRelations:
         assert "Only the first 200 children are listed." in part.text
         assert section(show(children[0]), "Parents and children").find("svg") != []
 
+    @pytest.mark.parametrize("most", [100, 1])
+    def test_links_keep_the_filters_of_the_list(self, operator, monkeypatch, most):
+        monkeypatch.setattr(graph, "MOST_NODES", most)
+        parent = make_job(max_attempts=1)
+        child = make_job(parents=[parent])
+        Driver().fail(parent)
+        kept = "?_changelist_filters=queue%3Dmail"
+        page = parse(operator.get(f"{page_of(child)}{kept}"))
+        for title in ("Parents and children", "Facts"):
+            links = [link.attributes["href"] for link in section(page, title).find("a")]
+            assert page_of(parent) + kept in links
+            assert all(link.endswith(kept) for link in links)
+
     def test_a_long_chain_is_not_followed_for_ever(self, show):
         job_id = first = make_job()
         for _ in range(40):
@@ -312,6 +325,20 @@ class TestWhyItIsNotRunning:
         assert self.said(show(job_id)).startswith(
             "The job lost its worker before (2 times) and so runs alone"
         )
+
+    def test_it_waits_for_parents_which_are_linked(self, show, monkeypatch):
+        from tests.admin.test_actions import hide_queue
+
+        parents = [make_job(), make_job(queue="secret"), make_job("mail.welcome")]
+        child = make_job(parents=parents)
+        hide_queue("secret", monkeypatch)
+        part = section(show(child), "Why is it not running?")
+        assert part.find("p")[0].text.endswith("still open: 3.")
+        links = [(each.attributes["href"], each.text) for each in part.find("a")]
+        types = (row(parents[0]).job_type, "mail.welcome")
+        assert links == [
+            (page_of(each), f"{job_type} {each}") for each, job_type in zip(parents[::2], types, strict=True)
+        ]
 
     def test_it_has_ended(self, show):
         job_id = make_job()
