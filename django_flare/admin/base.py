@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -9,7 +10,8 @@ from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response
 from django.utils.translation import override
 
 APP = "django_flare"
@@ -40,6 +42,14 @@ def record(user: Any, model: type[Model], objects: Iterable[tuple[str, str]], me
         )
         for object_id, name in objects
     )
+
+
+def answer_if_new(request: HttpRequest, text: str) -> HttpResponse:
+    """Return a part of a page, or 304 to whoever has the same."""
+    body = text.encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    response = HttpResponse(body, headers={"ETag": etag})
+    return get_conditional_response(request, etag=etag, response=response) or response  # type: ignore[return-value]
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

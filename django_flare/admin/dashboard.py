@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,13 +11,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_flare import jobs
 from django_flare.admin import dashboard_rows as rows
-from django_flare.admin.base import ReadOnlyAdmin, may, record
+from django_flare.admin.base import ReadOnlyAdmin, answer_if_new, may, record
 from django_flare.admin.bulk import is_others_operation, others_operations
 from django_flare.admin.dashboard_charts import charts
 from django_flare.admin.job_page import find_job
@@ -78,12 +76,8 @@ class DashboardAdmin(ReadOnlyAdmin):
         """Return what changes of the page, or 304 to whoever has the same."""
         self._require(request)
         request.current_app = self.admin_site.name
-        body = render_to_string(
-            "admin/django_flare/dashboard/content.html", self._content(request), request
-        ).encode()
-        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        response = HttpResponse(body, headers={"ETag": etag})
-        return get_conditional_response(request, etag=etag, response=response) or response
+        template, context = "admin/django_flare/dashboard/content.html", self._content(request)
+        return answer_if_new(request, render_to_string(template, context, request))
 
     def retry(self, request: HttpRequest) -> HttpResponse:
         """Let the posted job run again."""

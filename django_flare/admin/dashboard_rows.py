@@ -16,7 +16,7 @@ from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_flare.admin.words import NOTHING, badge, moment, span, state_badge, state_label
+from django_flare.admin.words import badge, coarse, moment, span, state_badge, state_label
 from django_flare.jobs.figures import EndedRow, Spans, TypeFigures
 from django_flare.jobs.overview import MOST_QUEUES, MOST_WORKERS, Capped, QueueView, WorkerView
 from django_flare.models.rollup import BOUNDS
@@ -114,17 +114,6 @@ def number(value: int) -> str:
 def capped(count: Capped) -> str:
     """Return a count, with a plus where counting stopped."""
     return f"{number(count.number)}+" if count.has_more else number(count.number)
-
-
-def coarse(seconds: float | None) -> str:
-    """Return an age in words that stay for ten seconds at least, above a minute for one."""
-    if seconds is None:
-        return NOTHING
-    if seconds < 10:
-        return _("under 10 s")
-    unit = 10 if seconds < _MINUTE else _MINUTE
-    whole = int(seconds // unit * unit)
-    return _("%(minutes)d min") % {"minutes": whole // _MINUTE} if _MINUTE <= whole < 3600 else span(whole)
 
 
 def took(seconds: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from django_flare.admin.words import badge, moment, span, state_badge
+from django_flare.admin.words import badge, coarse, moment, span, state_badge
 from django_flare.models import Attempt
 from django_flare.states import ENDED, JobState
 
@@ -37,7 +37,10 @@ class Step:
 
 
 def timeline(job: Any, attempts: Sequence[Attempt], now: datetime) -> list[Step]:
-    """Return the steps of a job, the oldest first, each with how long it was until the next."""
+    """Return the steps of a job, the oldest first, each with how long it was until the next.
+
+    How long the last one goes on is coarse, so that a page which follows the job can be told "not modified".
+    """
     steps = sorted(_steps(job, attempts), key=lambda step: step.time)
     lasting = [
         Step(step.time, step.badge, step.text, span((following.time - step.time).total_seconds()))
@@ -46,7 +49,8 @@ def timeline(job: Any, attempts: Sequence[Attempt], now: datetime) -> list[Step]
     if steps and job.state in ENDED:
         return [*lasting, steps[-1]]
     return lasting + [
-        Step(step.time, step.badge, step.text, span((now - step.time).total_seconds())) for step in steps[-1:]
+        Step(step.time, step.badge, step.text, coarse((now - step.time).total_seconds()))
+        for step in steps[-1:]
     ]
 
 

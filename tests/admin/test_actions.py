@@ -161,8 +161,8 @@ class TestOnOneJob:
     @pytest.mark.parametrize("verb", VERBS)
     def test_the_buttons_are_those_that_the_state_allows(self, operator, verb):
         for each, job_id in one_in_each_state().items():
-            forms = parse(operator.get(page_of(job_id))).find("form")
-            addresses = {form.attributes.get("action") for form in forms}
+            buttons = parse(operator.get(page_of(job_id))).find("button", form="flare-act")
+            addresses = {button.attributes["formaction"] for button in buttons}
             assert (page_of(job_id, f"act/{verb}") in addresses) == VERBS[verb].fits(each)
 
     def test_cancel_asks_and_then_does_it(self, operator):
@@ -180,8 +180,8 @@ class TestOnOneJob:
     def test_the_way_back_to_the_filtered_list_is_kept(self, operator):
         job_id = make_job(queue="mail")
         here = f"{page_of(job_id)}?_changelist_filters=queue%3Dmail"
-        (form,) = parse(operator.get(here)).find("div", "flare-head")[0].find("form")
-        address = form.attributes["action"]
+        (button,) = parse(operator.get(here)).find("div", "flare-head")[0].find("button")
+        address = button.attributes["formaction"]
         question = parse(operator.post(address))
         back = question.find("a", "flare-back")[0].attributes["href"]
         assert back == here

@@ -47,6 +47,26 @@ class TestHead:
         jobs.cancel(job_id)
         assert show(job_id).find(id="flare-live")[0].attributes["data-live"] == "no"
 
+    def test_what_follows_is_304_while_nothing_happens(self, operator, clock):
+        driver, job_id = Driver(), make_job()
+        driver.start(job_id)
+        clock.advance(61)
+        kept = "?_changelist_filters=queue%3Dmail"
+        page = operator.get(page_of(job_id) + kept)
+        (part,) = parse(page).find(id="flare-live")
+        address = part.attributes["data-url"]
+        assert address == page_of(job_id, "live") + kept
+        first = operator.get(address)
+        assert first.content.decode().strip() in page.content.decode()
+        assert "csrfmiddlewaretoken" not in first.content.decode()
+        clock.advance(5)
+        known = {"if-none-match": first.headers["ETag"]}
+        again = operator.get(address, headers=known)
+        assert (again.status_code, again.content) == (304, b"")
+        driver.succeed(job_id)
+        assert "Succeeded" in operator.get(address, headers=known).content.decode()
+        assert operator.get(page_of("nonsense", "live")).status_code == 404
+
     def test_the_links_of_the_history_lead_back(self, operator):
         job_id = make_job("mail.welcome")
         links = parse(operator.get(page_of(job_id, "history"))).find(css="breadcrumbs")[0].find("a")

@@ -8,6 +8,8 @@ from playwright.sync_api import expect
 from django_flare import jobs
 from django_flare.models import Job
 from django_flare.states import JobState
+from tests.browser.test_dashboard import HURRY
+from tests.support import Driver
 from tests.system.support import all_in
 from tests.testapp.jobs import plain
 
@@ -49,6 +51,36 @@ def test_a_dead_job_is_found_read_retried_and_seen_to_succeed(page, workers, tmp
     page.locator(".flare-head .flare-badge", has_text="Succeeded").wait_for()
     expect(page.get_by_role("button", name="Retry")).to_have_count(0)
     assert worker.is_alive
+
+
+def test_the_page_goes_on_after_a_traceback_was_unfolded(page):
+    """What has the focus keeps it, what was unfolded stays so; nobody asks for what nobody would see change."""
+    driver = Driver()
+    job_id = jobs.enqueue(plain, queue="quiet")
+    driver.fail(job_id, ValueError("no luck"))
+    answers = []
+    page.on("response", lambda answer: "/live/" in answer.url and answers.append(answer.status))
+    page.add_init_script(HURRY)
+    page.goto(f"{LIST}{job_id}/change/")
+    summary = page.locator("summary", has_text="Failed")
+    summary.click()
+    expect(summary).to_be_focused()
+    with page.expect_response(lambda answer: "/live/" in answer.url and answer.status == 304):
+        pass
+    assert jobs.retry(job_id)
+    page.locator(".flare-head .flare-badge", has_text="Pending").wait_for()
+    expect(page.locator("summary", has_text="Failed")).to_be_focused()
+    expect(page.locator("details", has=summary)).to_have_attribute("open", "")
+    page.locator("pre", has_text="no luck").first.click(click_count=3)
+    page.get_by_text("Not refreshed while a text is selected.").wait_for()
+    driver.start(job_id)
+    driver.succeed(job_id)
+    page.locator("h1").click()
+    page.locator(".flare-head .flare-badge", has_text="Succeeded").wait_for()
+    # What has ended is not asked for any more.
+    before = len(answers)
+    page.wait_for_timeout(500)
+    assert len(answers) == before
 
 
 def test_a_waiting_job_is_cancelled_and_its_children_go_with_it(page):
