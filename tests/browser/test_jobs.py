@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from django_flare import jobs
 from django_flare.models import Job
 from django_flare.states import JobState
+from tests.browser.conftest import light_and_dark
 from tests.browser.test_dashboard import HURRY
 from tests.support import Driver
 from tests.system.support import all_in
@@ -29,6 +30,7 @@ def open_list(page, **filters):
     return page.locator("#result_list tbody tr")
 
 
+@light_and_dark
 def test_a_dead_job_is_found_read_retried_and_seen_to_succeed(page, workers, tmp_path):
     gate = tmp_path / "gate"
     dead = jobs.enqueue("system.needs_gate", {"gate": str(gate)}, queue="mail", max_attempts=1)
@@ -54,7 +56,7 @@ def test_a_dead_job_is_found_read_retried_and_seen_to_succeed(page, workers, tmp
 
 
 def test_the_page_goes_on_after_a_traceback_was_unfolded(page):
-    """What has the focus keeps it, what was unfolded stays so; nobody asks for what nobody would see change."""
+    """What has the focus keeps it, what was unfolded stays so; what has ended is asked for no more."""
     driver = Driver()
     job_id = jobs.enqueue(plain, queue="quiet")
     driver.fail(job_id, ValueError("no luck"))
@@ -83,6 +85,7 @@ def test_the_page_goes_on_after_a_traceback_was_unfolded(page):
     assert len(answers) == before
 
 
+@light_and_dark
 def test_a_waiting_job_is_cancelled_and_its_children_go_with_it(page):
     parent = jobs.enqueue(plain, queue="quiet")
     child = jobs.continue_with(parent, plain, queue="quiet")
@@ -101,6 +104,7 @@ def test_a_waiting_job_is_cancelled_and_its_children_go_with_it(page):
     all_in(JobState.CANCELLED, parent, child, grandchild)
 
 
+@light_and_dark
 def test_a_selection_is_cancelled_after_a_question(page):
     waiting = jobs.enqueue_many(plain, [{}] * 3, queue="quiet")
     assert jobs.cancel(waiting[0])
