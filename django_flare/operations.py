@@ -82,8 +82,8 @@ class Selection(Protocol):
         """Return the jobs that match and that the user may see."""
         ...
 
-    def record(self, changed: Sequence[tuple[str, str]]) -> None:
-        """Write into the history that the jobs, each an id and a name, were changed."""
+    def record(self, changed: Sequence[tuple[str, str]], unchanged: Sequence[tuple[str, str]]) -> None:
+        """Write into the history which jobs, each an id and a name, were changed and which had moved on."""
         ...
 
 
@@ -112,13 +112,15 @@ def run_bulk_operation(payload: BulkOperation, ctx: JobContext) -> dict[str, int
     changed = unchanged = 0
     for batch in _batches(selection.jobs().filter(state__in=sources(verb.event)), payload.last, ctx):
         done: list[tuple[str, str]] = []
+        left: list[tuple[str, str]] = []
         try:
-            done.extend(each for each in batch if _act(verb, each[0], ctx))
+            for each in batch:
+                (done if _act(verb, each[0], ctx) else left).append(each)
         finally:
             # What was done is written down also when this run ends in the middle.
-            selection.record(done)
+            selection.record(done, left)
         changed += len(done)
-        unchanged += len(batch) - len(done)
+        unchanged += len(left)
     return {"changed": changed, "unchanged": unchanged}
 
 

@@ -161,7 +161,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     def _revoke(self, request: HttpRequest, key: ApiKey) -> HttpResponse:
         if api_keys.revoke(key.name):
-            record(request.user, ApiKey, [(str(key.pk), key.name)], _("Revoked."))
+            record(request.user, ApiKey, [(str(key.pk), key.name)], gettext_lazy("Revoked."))
             messages.success(request, _("The key %s is revoked.") % key.name)
         else:
             messages.info(request, _("The key %s was revoked before.") % key.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -9,7 +10,9 @@ from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response
+from django.utils.translation import override
 
 APP = "django_flare"
 
@@ -20,8 +23,13 @@ def may(request: HttpRequest, permission: str) -> bool:
     return bool(user.is_active and user.has_perm(f"{APP}.{permission}"))
 
 
-def record(user: Any, model: type[Model], objects: Iterable[tuple[str, str]], message: str) -> None:
-    """Write into the admin's history what `user` did to `objects`, each an id and a name."""
+def record(user: Any, model: type[Model], objects: Iterable[tuple[str, str]], message: Any) -> None:
+    """Write into the admin's history what `user` did to `objects`, each an id and a name.
+
+    In English: one history is read by many, and an action on all that match is written down by a worker.
+    """
+    with override(None):
+        text = str(message)
     content_type = ContentType.objects.get_for_model(model, for_concrete_model=False)
     LogEntry.objects.bulk_create(
         LogEntry(
@@ -30,10 +38,18 @@ def record(user: Any, model: type[Model], objects: Iterable[tuple[str, str]], me
             object_id=object_id,
             object_repr=name[:200],
             action_flag=CHANGE,
-            change_message=message,
+            change_message=text,
         )
         for object_id, name in objects
     )
+
+
+def answer_if_new(request: HttpRequest, text: str) -> HttpResponse:
+    """Return a part of a page, or 304 to whoever has the same."""
+    body = text.encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    response = HttpResponse(body, headers={"ETag": etag})
+    return get_conditional_response(request, etag=etag, response=response) or response
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -7,13 +7,14 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.formats import number_format
 
 from django_flare.admin.criteria import Criteria
 from django_flare.jobs.overview import MOST_COUNTED
@@ -44,7 +45,11 @@ SHOWN = (
 
 
 class CountedUpTo(int):
-    """A number of rows that says "10,000+" when counting stopped there."""
+    """A number of rows that says "10,000+" when counting stopped there.
+
+    Templates show it with `localize off`: where a project has Django group the digits of numbers, it would
+    take the sign for a digit.
+    """
 
     has_more = False
 
@@ -56,10 +61,8 @@ class CountedUpTo(int):
         return count
 
     def __str__(self) -> str:
-        # Django groups digits itself where the project wants it, and would take the sign for one.
-        if not self.has_more or settings.USE_THOUSAND_SEPARATOR:
-            return super().__str__()
-        return f"{int(self):,}+"
+        whole = number_format(int(self), decimal_pos=0, force_grouping=self.has_more)
+        return f"{whole}+" if self.has_more else whole
 
 
 class CappedPaginator(_Paginator):
@@ -121,6 +124,12 @@ def complete(rows: QuerySet[Any], row: Any, columns: Sequence[str]) -> Any:
     job: Any = Job(pk=row.pk, **dict.fromkeys(columns) | found)
     job.unreadable = unreadable
     return job
+
+
+def kept_url(page: Any, request: HttpRequest, job_id: Any) -> str:
+    """Return the address of a job's page from which the way back is to the list as it was filtered."""
+    filters = {"opts": page.opts, "preserved_filters": page.get_preserved_filters(request)}
+    return str(add_preserved_filters(filters, job_url(job_id, page.admin_site.name)))
 
 
 def job_url(job_id: Any, site: str, page: str = "change", *arguments: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -13,17 +11,18 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_flare import jobs
 from django_flare.admin import dashboard_rows as rows
-from django_flare.admin.base import ReadOnlyAdmin, may, record
+from django_flare.admin.base import ReadOnlyAdmin, answer_if_new, may, record
+from django_flare.admin.bulk import is_others_operation, others_operations
 from django_flare.admin.dashboard_charts import charts
 from django_flare.admin.job_page import find_job
-from django_flare.admin.verbs import WORDS
-from django_flare.jobs.figures import SCALES, EndedRow, read_dead_letters, read_figures
+from django_flare.admin.verbs import OTHERS_OPERATION, RETRY, WORDS
+from django_flare.errors import FlareNotFoundError
+from django_flare.jobs.figures import SCALES, read_dead_letters, read_figures
 from django_flare.jobs.overview import read_queues, read_states, read_workers
 from django_flare.models import Dashboard, Job, Queue, Worker
 
@@ -77,12 +76,8 @@ class DashboardAdmin(ReadOnlyAdmin):
         """Return what changes of the page, or 304 to whoever has the same."""
         self._require(request)
         request.current_app = self.admin_site.name
-        body = render_to_string(
-            "admin/django_flare/dashboard/content.html", self._content(request), request
-        ).encode()
-        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        response = HttpResponse(body, headers={"ETag": etag})
-        return get_conditional_response(request, etag=etag, response=response) or response
+        template, context = "admin/django_flare/dashboard/content.html", self._content(request)
+        return answer_if_new(request, render_to_string(template, context, request))
 
     def retry(self, request: HttpRequest) -> HttpResponse:
         """Let the posted job run again."""
@@ -95,16 +90,26 @@ class DashboardAdmin(ReadOnlyAdmin):
         address = reverse("admin:django_flare_dashboard_changelist", current_app=self.admin_site.name)
         return HttpResponseRedirect(f"{address}?period={_period(request)}")
 
-    def _retry(self, request: HttpRequest, job_id: str) -> None:
-        job = find_job(self._jobs(request), job_id)
-        if job is None:
+    def _retry(self, request: HttpRequest, given: str) -> None:
+        job = find_job(self._jobs(request), given)
+        if job is not None and is_others_operation(request.user, job):
+            messages.warning(request, str(OTHERS_OPERATION))
+            return
+        try:
+            # What is posted may be a key as well, and between the two retention may delete the job.
+            changed = None if job is None else jobs.retry(str(job.public_id))
+        except FlareNotFoundError:
+            changed = None
+        if changed is None:
             messages.error(request, _("There is no such job any more."))
-        elif jobs.retry(job_id):
-            name = f"{job.job_type} {job.public_id}"
-            record(request.user, Job, [(str(job.public_id), name)], str(WORDS["retry"].record))
-            messages.success(request, _("%s will run again.") % name)
         else:
-            messages.warning(request, str(WORDS["retry"].refused))
+            words, name = WORDS[RETRY], f"{job.job_type} {job.public_id}"
+            entry = words.record if changed else words.record_refused
+            record(request.user, Job, [(str(job.public_id), name)], entry)
+            if changed:
+                messages.success(request, _("%s will run again.") % name)
+            else:
+                messages.warning(request, str(words.refused))
 
     def _jobs(self, request: HttpRequest) -> QuerySet[Job]:
         """Return the jobs that the user may see: a project may restrict them in the admin of jobs."""
@@ -112,10 +117,10 @@ class DashboardAdmin(ReadOnlyAdmin):
             return Job.objects.all()
         return self.admin_site.get_model_admin(Job).get_queryset(request)
 
-    def _visible(self, request: HttpRequest, found: Sequence[EndedRow]) -> list[EndedRow]:
-        named = self._jobs(request).filter(public_id__in=[job.public_id for job in found])
-        visible = set(named.order_by().values_list("public_id", flat=True))
-        return [job for job in found if job.public_id in visible]
+    def _dead(self, request: HttpRequest) -> list[rows.DeadRow]:
+        found = read_dead_letters(_DEAD, self._jobs(request))
+        fixed = others_operations(request.user, ((each.public_id, each.job_type) for each in found))
+        return rows.dead_rows(found, fixed)
 
     def _require(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
@@ -133,16 +138,17 @@ class DashboardAdmin(ReadOnlyAdmin):
             "spans": rows.spans_rows(figures.total),
             "busiest": rows.type_rows(figures.busiest(_TYPES)),
             "worst": rows.type_rows(figures.worst(_TYPES)),
-            "dead": rows.dead_rows(self._visible(request, read_dead_letters(_DEAD))),
+            "dead": self._dead(request),
             "may_retry": may(request, "retry_job"),
             "may_pause": may(request, "pause_queue"),
+            "may_see_jobs": may(request, "view_job"),
             "may_see_queues": may(request, "view_queue") and self.admin_site.is_registered(Queue),
             "may_see_workers": may(request, "view_worker") and self.admin_site.is_registered(Worker),
         }
         if found["may_see_queues"]:
-            found["queues"] = rows.queue_rows(read_queues(budget=_COUNTED)[:_QUEUES])
+            found["queues"] = rows.urgent_queues(read_queues(budget=_COUNTED), _QUEUES)
         if found["may_see_workers"]:
-            found["workers"] = rows.worker_rows(read_workers()[:_WORKERS])
+            found["workers"] = rows.urgent_workers(read_workers(), _WORKERS)
         return found
 
 

@@ -7,16 +7,18 @@ ages are coarse.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_flare.admin.words import NOTHING, badge, moment, span, state_badge, state_label
+from django_flare.admin.words import badge, coarse, moment, span, state_badge, state_label
 from django_flare.jobs.figures import EndedRow, Spans, TypeFigures
-from django_flare.jobs.overview import Capped, QueueView, WorkerView
+from django_flare.jobs.overview import MOST_QUEUES, MOST_WORKERS, Capped, QueueView, WorkerView
 from django_flare.models.rollup import BOUNDS
 from django_flare.states import JobState
 
@@ -64,6 +66,14 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The first rows of a list, and the number of all if there are more."""
+
+    rows: Sequence[Any]
+    all: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SpansRow:
     """How long something took: mean and percentiles."""
 
@@ -86,13 +96,14 @@ class TypeRow:
 
 @dataclass(frozen=True, slots=True)
 class DeadRow:
-    """A job in the dead letter."""
+    """A job in the dead letter; nobody but whoever started an operation may let it run again."""
 
     job_id: str
     job_type: str
     queue: str
     at: str
     message: str
+    may_be_retried: bool
 
 
 def number(value: int) -> str:
@@ -103,17 +114,6 @@ def number(value: int) -> str:
 def capped(count: Capped) -> str:
     """Return a count, with a plus where counting stopped."""
     return f"{number(count.number)}+" if count.has_more else number(count.number)
-
-
-def coarse(seconds: float | None) -> str:
-    """Return an age in words that stay for ten seconds at least, above a minute for one."""
-    if seconds is None:
-        return NOTHING
-    if seconds < 10:
-        return _("under 10 s")
-    unit = 10 if seconds < _MINUTE else _MINUTE
-    whole = int(seconds // unit * unit)
-    return _("%(minutes)d min") % {"minutes": whole // _MINUTE} if _MINUTE <= whole < 3600 else span(whole)
 
 
 def took(seconds: float | None) -> str:
@@ -129,6 +129,26 @@ def tiles(states: dict[JobState, Capped]) -> list[Tile]:
         Tile(state.value, state_badge(state), state_label(state), capped(count))
         for state, count in states.items()
     ]
+
+
+def urgent_queues(queues: Sequence[QueueView], most: int) -> Part:
+    """Return the first queues: the paused ones, then those in which a job waits longest, in minutes."""
+
+    def urgency(queue: QueueView) -> tuple[bool, int, str]:
+        return not queue.is_paused, -int((queue.oldest or 0) // _MINUTE), queue.name
+
+    return Part(queue_rows(sorted(queues, key=urgency)[:most]), _all(len(queues), most, MOST_QUEUES))
+
+
+def urgent_workers(workers: Sequence[WorkerView], most: int) -> Part:
+    """Return the first workers: the stale ones, then those that have beaten last."""
+    stale_first = sorted(workers, key=lambda worker: not worker.is_stale)
+    return Part(worker_rows(stale_first[:most]), _all(len(workers), most, MOST_WORKERS))
+
+
+def _all(there_are: int, most: int, read: int) -> str:
+    """Return how many there are if that is more than are shown; with a plus where reading stopped."""
+    return capped(Capped(there_are, has_more=there_are >= read)) if there_are > most else ""
 
 
 def queue_rows(queues: Iterable[QueueView]) -> list[QueueRow]:
@@ -194,9 +214,16 @@ def _percent(part: int, whole: int) -> str:
     return _("%(share)s %%") % {"share": number_format(round(100 * part / whole, 1), decimal_pos=1)}
 
 
-def dead_rows(jobs: Iterable[EndedRow]) -> list[DeadRow]:
-    """Return what is said of dead jobs."""
+def dead_rows(jobs: Iterable[EndedRow], fixed: Container[UUID]) -> list[DeadRow]:
+    """Return what is said of dead jobs; those with the ids `fixed` are not to be retried."""
     return [
-        DeadRow(str(job.public_id), job.job_type, job.queue, moment(job.completed_at), job.message)
+        DeadRow(
+            job_id=str(job.public_id),
+            job_type=job.job_type,
+            queue=job.queue,
+            at=moment(job.completed_at),
+            message=job.message,
+            may_be_retried=job.public_id not in fixed,
+        )
         for job in jobs
     ]

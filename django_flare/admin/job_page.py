@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,12 +15,13 @@ from django.utils.translation import gettext as _
 
 from django_flare import jobs
 from django_flare.admin.base import may
-from django_flare.admin.changelist import complete, job_url
+from django_flare.admin.bulk import is_others_operation
+from django_flare.admin.changelist import complete, kept_url
 from django_flare.admin.documents import clean, documents
 from django_flare.admin.graph import Graph, draw, find_family
 from django_flare.admin.reasons import sentence
 from django_flare.admin.timeline import timeline
-from django_flare.admin.verbs import buttons
+from django_flare.admin.verbs import OTHERS_OPERATION, RETRY, Button, buttons
 from django_flare.admin.words import moment, span, state_badge
 from django_flare.arguments import parse_id
 from django_flare.errors import FlareError
@@ -72,7 +74,7 @@ def find_job(rows: QuerySet[Any], object_id: str) -> Any:
 
 def page_context(page: Any, request: HttpRequest, job: Any) -> dict[str, Any]:
     """Return what the template of the page shows."""
-    url = partial(job_url, site=page.admin_site.name)
+    url = partial(kept_url, page, request)
     attempts = _attempts(job)
     now = read_now(page.get_queryset(request).db)
     return {
@@ -84,19 +86,27 @@ def page_context(page: Any, request: HttpRequest, job: Any) -> dict[str, Any]:
         "badge": state_badge(job.state),
         "is_final": job.state in FINAL,
         "percent": None if job.progress is None else int(job.progress * 100),
-        "buttons": buttons(job.state, partial(may, request)),
+        "buttons": _buttons(request, job),
+        "others_operation": OTHERS_OPERATION if is_others_operation(request.user, job) else "",
         "unreadable": getattr(job, "unreadable", []),
         "error": clean(job.error_message or ""),
         "result_error": clean(job.result_error or ""),
-        "reason": _reason(job),
+        **_reason(page.get_queryset(request), job, url),
         "facts": _facts(job, url),
-        "steps": timeline(job, attempts, now),
+        "steps": timeline(job, attempts[:MOST_ATTEMPTS], now),
         "documents": documents(job),
         "attempts": attempts[:MOST_ATTEMPTS],
         "has_more_attempts": len(attempts) > MOST_ATTEMPTS,
         "relations": _relations(page.get_queryset(request), job),
         "seen_at": moment(now),
     }
+
+
+def _buttons(request: HttpRequest, job: Any) -> list[Button]:
+    found = buttons(job.state, partial(may, request))
+    if is_others_operation(request.user, job):
+        return [each for each in found if each.verb != RETRY]
+    return found
 
 
 def _attempts(job: Any) -> list[Attempt]:
@@ -112,14 +122,23 @@ def _attempts(job: Any) -> list[Attempt]:
     return rows
 
 
-def _reason(job: Any) -> str:
+def _reason(visible: QuerySet[Any], job: Any, url: Any) -> dict[str, Any]:
     """Say why the job is not running; nothing of a row that cannot be read, or that has just gone."""
     if getattr(job, "unreadable", None):
-        return ""
+        return {}
     try:
-        return sentence(jobs.explain(job.public_id))
+        explanation = jobs.explain(job.public_id)
     except FlareError:
-        return ""
+        return {}
+    ids = explanation.details.get("parent_job_ids", ())
+    return {"reason": sentence(explanation), "open_parents": _links(visible, ids, url) if ids else []}
+
+
+def _links(visible: QuerySet[Any], ids: Sequence[str], url: Any) -> list[Fact]:
+    """Return those of the jobs that may be seen, in order."""
+    rows = visible.order_by().filter(public_id__in=ids).values_list("public_id", "job_type")
+    types = {str(public_id): job_type for public_id, job_type in rows}
+    return [Fact(types[each], each, url(each)) for each in ids if each in types]
 
 
 def _facts(job: Any, url: Any) -> list[Fact]:

@@ -6,18 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import connections
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from django_flare.admin import actions
-from django_flare.admin.base import ReadOnlyAdmin, may
+from django_flare.admin.base import ReadOnlyAdmin, answer_if_new, may
 from django_flare.admin.bulk import is_operation_of
 from django_flare.admin.changelist import CappedPaginator, JobList
 from django_flare.admin.criteria import PARAMETERS
@@ -148,7 +148,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *more: Any, **named: Any) -> Any:
         """Refuse keys that are none before the database does."""
-        if not all(key.isascii() and key.isdigit() and len(key) < 19 for key in chosen_keys(request)):
+        if not all(key.isascii() and key.isdigit() and len(key) < 19 for key in actions.chosen_keys(request)):
             raise SuspiciousOperation("a selected key is no number")
         return super().response_action(request, queryset, *more, **named)
 
@@ -164,6 +164,7 @@ class JobAdmin(ReadOnlyAdmin):
         """Add the addresses of actions on one job, and of its documents."""
         view = self.admin_site.admin_view
         own = [
+            path("<str:object_id>/live/", view(self.live_view), name="django_flare_job_live"),
             path("<str:object_id>/act/<str:verb>/", view(self.act_view), name="django_flare_job_act"),
             path("<str:object_id>/raw/<str:field>/", view(self.raw_view), name="django_flare_job_raw"),
         ]
@@ -189,6 +190,15 @@ class JobAdmin(ReadOnlyAdmin):
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/django_flare/job/page.html", context)
+
+    def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Return what changes of the page, or 304 to whoever has the same."""
+        job = self._visible(request, object_id)
+        if job is None:
+            raise Http404
+        request.current_app = self.admin_site.name
+        template, context = "admin/django_flare/job/live.html", page_context(self, request, job)
+        return answer_if_new(request, render_to_string(template, context, request))
 
     def act_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         """Do one thing to one job."""
@@ -216,11 +226,6 @@ _one_by_one(JobAdmin.changelist_view, JobAdmin.act_view)
 def is_unreadable(job: Any) -> bool:
     """Tell whether the row could not be read."""
     return bool(getattr(job, "unreadable", None))
-
-
-def chosen_keys(request: HttpRequest) -> list[str]:
-    """Return the keys of the rows that were ticked."""
-    return request.POST.getlist(ACTION_CHECKBOX_NAME)
 
 
 def progress_bar(progress: float) -> Any:

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_flare import jobs
 from django_flare.admin.base import ReadOnlyAdmin, may, record
@@ -63,6 +64,7 @@ class QueueAdmin(ReadOnlyAdmin):
             "rows": rows,
             "is_full": len(rows) == MOST_QUEUES,
             "may_pause": may(request, "pause_queue"),
+            "may_see_jobs": may(request, "view_job"),
             **(extra_context or {}),
         }
         request.current_app = self.admin_site.name
@@ -71,17 +73,25 @@ class QueueAdmin(ReadOnlyAdmin):
     def pause(self, request: HttpRequest) -> HttpResponse:
         """Let nothing of the posted queue start."""
         return self._switch(
-            request, jobs.pause_queue, _("Paused."), _("The queue %s is paused."), _("It was paused before.")
+            request,
+            jobs.pause_queue,
+            gettext_lazy("Paused."),
+            _("The queue %s is paused."),
+            _("It was paused before."),
         )
 
     def resume(self, request: HttpRequest) -> HttpResponse:
         """Let the posted queue's jobs start again."""
         return self._switch(
-            request, jobs.resume_queue, _("Resumed."), _("The queue %s is resumed."), _("It was not paused.")
+            request,
+            jobs.resume_queue,
+            gettext_lazy("Resumed."),
+            _("The queue %s is resumed."),
+            _("It was not paused."),
         )
 
     def _switch(
-        self, request: HttpRequest, verb: Callable[[str], bool], entry: str, done: str, unchanged: str
+        self, request: HttpRequest, verb: Callable[[str], bool], entry: Any, done: str, unchanged: str
     ) -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])

@@ -26,14 +26,23 @@ _SENTENCES: dict[Reason, Any] = {
     Reason.WORKERS_BUSY: _("All %(slots)s slots of the live workers that could run it are taken."),
     Reason.CLAIMABLE: _("Nothing is in the way: live workers that may start it any moment: %(workers)s."),
 }
+_SUSPECT = _(
+    "The job lost its worker before (%(losses)s times) and so runs alone: it waits for one of the "
+    "%(workers)s live workers that could run it to have nothing else to do."
+)
 _CANCELLED = _("The job was cancelled at %(completed_at)s: %(cancelled_by)s did not succeed.")
 
 
 def sentence(explanation: Explanation) -> str:
     """Return the explanation as one sentence."""
     details = {name: _shown(name, value) for name, value in explanation.details.items()}
-    text = _CANCELLED if "cancelled_by" in details else _SENTENCES[explanation.code]
-    return str(text) % details
+    return str(_text(explanation)) % details
+
+
+def _text(explanation: Explanation) -> Any:
+    if "cancelled_by" in explanation.details:
+        return _CANCELLED
+    return _SUSPECT if "losses" in explanation.details else _SENTENCES[explanation.code]
 
 
 def _shown(name: str, value: Any) -> Any:

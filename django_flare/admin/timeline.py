@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from django_flare.admin.words import badge, moment, span, state_badge
+from django_flare.admin.words import badge, coarse, moment, span, state_badge
 from django_flare.models import Attempt
 from django_flare.states import ENDED, JobState
 
@@ -37,7 +37,10 @@ class Step:
 
 
 def timeline(job: Any, attempts: Sequence[Attempt], now: datetime) -> list[Step]:
-    """Return the steps of a job, the oldest first, each with how long it was until the next."""
+    """Return the steps of a job, the oldest first, each with how long it was until the next.
+
+    How long the last one goes on is coarse, so that a page which follows the job can be told "not modified".
+    """
     steps = sorted(_steps(job, attempts), key=lambda step: step.time)
     lasting = [
         Step(step.time, step.badge, step.text, span((following.time - step.time).total_seconds()))
@@ -46,14 +49,16 @@ def timeline(job: Any, attempts: Sequence[Attempt], now: datetime) -> list[Step]
     if steps and job.state in ENDED:
         return [*lasting, steps[-1]]
     return lasting + [
-        Step(step.time, step.badge, step.text, span((now - step.time).total_seconds())) for step in steps[-1:]
+        Step(step.time, step.badge, step.text, coarse((now - step.time).total_seconds()))
+        for step in steps[-1:]
     ]
 
 
 def _steps(job: Any, attempts: Collection[Attempt]) -> Iterator[Step]:
     if job.created_at is not None:
-        first = JobState.SCHEDULED if _waited(job, attempts) else JobState.PENDING
-        yield Step(job.created_at, state_badge(first), _("created"))
+        first = _first_state(job)
+        yield Step(job.created_at, "" if first is None else state_badge(first), _("created"))
+    yield from _earlier(job, attempts)
     for attempt in attempts:
         number = {"number": attempt.number}
         if attempt.started_at is not None:
@@ -80,10 +85,30 @@ def _steps(job: Any, attempts: Collection[Attempt]) -> Iterator[Step]:
         yield Step(job.completed_at, state_badge(job.state), _("ended"))
 
 
-def _waited(job: Any, attempts: Collection[Attempt]) -> bool:
-    """Tell whether the job was scheduled at first; `run_at` says so until a retry has changed it."""
-    was_ahead = job.run_at is not None and job.run_at > job.created_at
-    return bool(job.parent_count or (was_ahead and not attempts))
+def _earlier(job: Any, attempts: Collection[Attempt]) -> Iterator[Step]:
+    """Mark that there were runs before the first one that is known: put back, or too long ago to be kept."""
+    starts = [each.started_at for each in attempts if each.started_at is not None]
+    if job.started_at is not None:
+        starts.append(job.started_at)
+    first = job.first_started_at
+    if first is not None and all(first < start for start in starts):
+        yield Step(first, "", _("started for the first time; earlier attempts are not shown"))
+
+
+def _first_state(job: Any) -> JobState | None:
+    """Return the state in which the job was created; None if what happened later has hidden it.
+
+    Until a run has ended otherwise than well, `run_at` tells it: it is later than the creation if the job
+    had to wait for its time or its parents.
+    """
+    if job.fence is None or job.run_at is None or job.created_at is None:
+        return None
+    if job.fence > 1 or (job.fence and job.state not in (JobState.PROCESSING, JobState.SUCCEEDED)):
+        return None
+    if job.state == JobState.SCHEDULED or job.run_at > job.created_at:
+        return JobState.SCHEDULED
+    # With a parent dead already it was created as cancelled; otherwise it waited, or might have run.
+    return None if job.parent_count and job.state == JobState.CANCELLED else JobState.PENDING
 
 
 def _is_end(job: Any, attempt: Attempt) -> bool:

@@ -61,6 +61,17 @@ def span(seconds: float | None) -> str:
     return _("%(days)d d %(hours)d h") % {"days": whole // _DAY, "hours": whole % _DAY // _HOUR}
 
 
+def coarse(seconds: float | None) -> str:
+    """Return an age in words that stay for ten seconds at least, above a minute for one."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 10:
+        return _("under 10 s")
+    unit = 10 if seconds < _MINUTE else _MINUTE
+    whole = int(seconds // unit * unit)
+    return _("%(minutes)d min") % {"minutes": whole // _MINUTE} if _MINUTE <= whole < 3600 else span(whole)
+
+
 def moment(time: datetime | None) -> str:
     """Return a time to the second, with its zone."""
     return NOTHING if time is None else date_format(localtime(time), "Y-m-d H:i:s T")

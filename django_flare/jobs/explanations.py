@@ -11,7 +11,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from django_flare.arguments import job_id_of, no_job
 from django_flare.conf import flare_settings
-from django_flare.lifecycle.eligibility import is_busy, knows, serves
+from django_flare.lifecycle.eligibility import is_busy, is_idle, knows, may_take, serves
 from django_flare.models import Continuation, Job, Worker
 from django_flare.states import FINAL, JobState
 from django_flare.status import Explanation, Reason
@@ -116,10 +116,16 @@ def _of_fitting(job: Job, serving: Sequence[Worker], fitting: Sequence[Worker]) 
         return Explanation(Reason.NO_WORKER_KNOWS_TYPE, message, {**facts, "workers": len(serving)})
     facts |= {"workers": len(fitting)}
     slots = sum(worker.slots for worker in fitting)
+    busy = {**facts, "slots": slots, "running": sum(worker.running for worker in fitting)}
+    if not any(may_take(job.losses, idle=is_idle(worker)) for worker in fitting):
+        message = (
+            "The job lost its worker before and so runs alone: "
+            f"it waits for one of {_counted(len(fitting), 'live worker')} to have nothing else to do."
+        )
+        return Explanation(Reason.WORKERS_BUSY, message, {**busy, "losses": job.losses})
     if all(is_busy(worker) for worker in fitting):
         message = f"All {slots} slots of {_counted(len(fitting), 'live worker')} that could run it are taken."
-        running = sum(worker.running for worker in fitting)
-        return Explanation(Reason.WORKERS_BUSY, message, {**facts, "slots": slots, "running": running})
+        return Explanation(Reason.WORKERS_BUSY, message, busy)
     message = f"Nothing is in the way: {_counted(len(fitting), 'live worker')} may start the job any moment."
     return Explanation(Reason.CLAIMABLE, message, {**facts, "slots": slots})
 

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from django.db.models import QuerySet
+
 from django_flare.conf import flare_settings
+from django_flare.models import Job
 from django_flare.models.rollup import BOUNDS
 from django_flare.states import JobState
 from django_flare.store import figures as store
@@ -147,6 +150,9 @@ def read_figures(period: str) -> Figures:
     return Figures(scale=scale, bars=bars, types=list(types.values()), total=total)
 
 
-def read_dead_letters(most: int) -> list[EndedRow]:
-    """Return up to `most` jobs in the dead letter, the newest first."""
-    return overview.newest_ended(JobState.DEAD_LETTER, most, flare_settings().database)
+def read_dead_letters(most: int, among: QuerySet[Job]) -> list[EndedRow]:
+    """Return up to `most` of the jobs `among` which are in the dead letter, the newest first.
+
+    They are looked for among the newest 10,000 dead letters.
+    """
+    return overview.newest_ended(JobState.DEAD_LETTER, most, among)

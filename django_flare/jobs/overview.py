@@ -54,7 +54,7 @@ class Capped:
 class QueueView:
     """Tell of one queue; ages and times to go are seconds by the database's clock, None for nothing there.
 
-    `oldest` is how long the longest-waiting claimable job waits, among those counted; `next_due`
+    `oldest` is how long the longest-waiting claimable job waits, also beyond those counted; `next_due`
     is known for the queues of the next 1,000 scheduled and the next 1,000 failed jobs.
     """
 
@@ -160,6 +160,7 @@ def read_overview(using: str | None = None) -> Overview:
 def read_queues(using: str | None = None, budget: int | None = None) -> tuple[QueueView, ...]:
     """Return up to 100 queues that are paused or have claimable, running or soon due jobs, by name.
 
+    If there are more, it is those that are paused, then those with claimable jobs.
     With a `budget` not more than about so many claimable jobs are counted in all, and 100 of each queue.
     """
     using = using or flare_settings().database
@@ -203,7 +204,9 @@ def _queues(
     claimable = {*busy, *paused}
     running = Counter(store.running_queues(MOST_COUNTED, using))
     due = _first_due(store.next_due(_NEXT_DUE, using))
-    names = sorted({*claimable, *running, *due})[:MOST_QUEUES]
+    # Of too many those matter more that are paused or in which something waits.
+    by_need = dict.fromkeys([*sorted(paused), *sorted(busy), *sorted(running), *sorted(due)])
+    names = sorted(list(by_need)[:MOST_QUEUES])
     most = MOST_COUNTED
     if budget is not None and claimable:
         most = min(most, max(budget // len(claimable), _LEAST_COUNTED))

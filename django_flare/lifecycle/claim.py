@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from django_flare.failpoints import reach
+from django_flare.lifecycle.eligibility import is_suspect, may_take
 from django_flare.lifecycle.finish import Applied, apply_within
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.store import claim as store
@@ -116,7 +117,7 @@ def _find(request: ClaimRequest, turn: Turn, using: str) -> list[ClaimedRow]:
     if request.is_idle and request.seeks_suspect:
         for queue in request.queues:
             first = _lock(queue, 1, request, turn, using)
-            if first and first[0].losses:
+            if first and is_suspect(first[0].losses):
                 turn.has_more = True
                 return first
     for queue in request.queues:
@@ -126,9 +127,9 @@ def _find(request: ClaimRequest, turn: Turn, using: str) -> list[ClaimedRow]:
         found = _lock(queue, room, request, turn, using)
         taken = _choose(found, request, len(rows))
         turn.has_more = turn.has_more or len(found) == room or len(taken) < len(found)
-        turn.keeps_waiting = turn.keeps_waiting or (taken[:1] != found[:1] and bool(found[0].losses))
+        turn.keeps_waiting = turn.keeps_waiting or (taken[:1] != found[:1] and is_suspect(found[0].losses))
         rows += taken
-        if request.free_slots is not None and taken and taken[0].losses:
+        if request.free_slots is not None and taken and is_suspect(taken[0].losses):
             break
     return rows
 
@@ -148,11 +149,12 @@ def _choose(found: list[ClaimedRow], request: ClaimRequest, before: int) -> list
     """Leave out what could be blamed for a neighbour, should that kill the worker (F45)."""
     if request.free_slots is None:
         return found
-    if found and found[0].losses and request.is_idle and not before:
+    idle = request.is_idle and not before
+    if found and is_suspect(found[0].losses) and may_take(found[0].losses, idle=idle):
         return found[:1]
     starting = request.free_slots - before
     return [
         row
         for place, row in enumerate(found)
-        if not row.losses and (row.max_attempts > 1 or place < starting)
+        if may_take(row.losses, idle=False) and (row.max_attempts > 1 or place < starting)
     ]

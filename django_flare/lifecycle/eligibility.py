@@ -71,3 +71,18 @@ def knows(worker: WorkerRow, job_type: str) -> bool:
 def is_busy(worker: WorkerRow) -> bool:
     """Tell whether all slots of the worker were taken at its last beat."""
     return worker.running >= worker.slots
+
+
+def is_idle(worker: WorkerRow) -> bool:
+    """Tell whether the worker ran nothing at its last beat."""
+    return not worker.running
+
+
+def is_suspect(losses: int) -> bool:
+    """Tell whether a job with so many losses runs alone: it may take the next worker along as well (F45)."""
+    return losses > 0
+
+
+def may_take(losses: int, *, idle: bool) -> bool:
+    """Tell whether a worker takes a job with so many losses: a suspect only while it is idle."""
+    return idle or not is_suspect(losses)

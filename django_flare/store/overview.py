@@ -15,10 +15,12 @@ from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import Substr
 
 from django_flare.models import Job, Worker
+from django_flare.models.indexes import Among
 from django_flare.states import FINAL, Event, JobState, sources
 from django_flare.store.claim import claimable
+from django_flare.store.clock import aware
 from django_flare.store.queues import paused
-from django_flare.store.rows import by_index, in_state, workers
+from django_flare.store.rows import by_index, in_state, table_by_index, workers
 from django_flare.store.runs import running
 
 _CLAIM_ORDER = ("rank", "run_at", "id")
@@ -52,14 +54,23 @@ class EndedRow(NamedTuple):
     message: str
 
 
-def newest_ended(state: JobState, most: int, using: str) -> list[EndedRow]:
-    """Return up to `most` jobs in the final `state`, the newest first."""
-    rows = _of_state(state, using).order_by("-completed_at")
+def newest_ended(state: JobState, most: int, among: QuerySet[Job]) -> list[EndedRow]:
+    """Return up to `most` of the jobs `among` which are in the final `state`, the newest first.
+
+    Beyond the newest 10,000 in that state they are not looked for: `among` may leave out nearly all.
+    """
+    newest_first = _of_state(state, among.db).order_by("-completed_at")
+    bound = newest_first.values_list("completed_at", flat=True)[_ENDED_LOOKED_AT - 1 : _ENDED_LOOKED_AT]
+    rows = among.filter(state=state).filter(Among(FINAL))
+    for since in bound:
+        rows = rows.filter(completed_at__gte=since)
+    rows = by_index(rows, "flare_job_finished").order_by("-completed_at")
     message = Substr("error_message", 1, _MESSAGE_SHOWN)
     found = rows.values_list("public_id", "job_type", "queue", "completed_at", message)
     return [EndedRow._make(row) for row in found[:most]]
 
 
+_ENDED_LOOKED_AT = 10_000
 _MESSAGE_SHOWN = 200
 
 
@@ -73,9 +84,43 @@ def _of_queue(queue: str, using: str) -> QuerySet[Job]:
 
 
 def measure_queue(queue: str, most: int, using: str) -> tuple[int, datetime | None]:
-    """Count the claimable jobs of `queue` up to `most`; return also since when the oldest of those waits."""
+    """Count the claimable jobs of `queue` up to `most`; return also since when the oldest of all waits."""
     found = _of_queue(queue, using).values("run_at")[:most].aggregate(depth=Count("*"), since=Min("run_at"))
-    return found["depth"], found["since"]
+    if found["depth"] < most:
+        return found["depth"], found["since"]
+    # Behind those that were counted an older one of a lower priority may starve.
+    return found["depth"], _oldest_waiting(queue, using)
+
+
+def _oldest_waiting(queue: str, using: str) -> datetime | None:
+    """Return since when the oldest claimable job of `queue` waits, however many there are.
+
+    One probe for each rank from the first to the last that there is, 201 at most: within a rank the
+    first row of the index is the oldest. Raw: the ORM cannot count ranks up. They are counted, not
+    skipped from one to the next: MariaDB would read all rows of a rank to find the next.
+    """
+    connection = connections[using]
+    job = table_by_index(Job, "flare_job_claimable", connection)
+    # Each engine reads its index by one of these alone.
+    gate = "gated = FALSE" if connection.vendor == "mysql" else "NOT gated"
+    claimable = f"queue = %s AND state = %s AND {gate}"
+    rank = connection.ops.quote_name("rank")
+    statement = f"""
+        WITH RECURSIVE ranks(place) AS (
+            SELECT MIN({rank}) + 0 FROM {job} WHERE {claimable}
+            UNION ALL
+            SELECT place + 1 FROM ranks WHERE place < (SELECT MAX({rank}) FROM {job} WHERE {claimable})
+        )
+        SELECT MIN(since) FROM (
+            SELECT (
+                SELECT run_at FROM {job} WHERE {claimable} AND {rank} = place ORDER BY run_at LIMIT 1
+            ) AS since FROM ranks
+        ) AS firsts
+        """  # noqa: S608 - names are ours
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [queue, JobState.PENDING.value] * 3)
+        (since,) = cursor.fetchone()
+    return None if since is None else aware(since, connection)
 
 
 def types_at_head(queue: str, window: int, using: str) -> set[str]:

@@ -90,8 +90,13 @@ def by_index(rows: QuerySet[ModelT], index: str) -> QuerySet[ModelT]:
 
 def by_key(model: type[Model], connection: BaseDatabaseWrapper) -> str:
     """Return the table for a raw UPDATE by primary key, with the order to read it by that key alone."""
+    return table_by_index(model, "PRIMARY", connection)
+
+
+def table_by_index(model: type[Model], index: str, connection: BaseDatabaseWrapper) -> str:
+    """Return the table for a raw statement, with the order to read it by `index` where engines take such."""
     table = connection.ops.quote_name(model._meta.db_table)
-    return f"{table} FORCE INDEX (PRIMARY)" if connection.vendor == "mysql" else table
+    return f"{table} FORCE INDEX ({index})" if connection.vendor == "mysql" else table
 
 
 def locked(rows: QuerySet[ModelT], *, skip: bool = False) -> QuerySet[ModelT]:

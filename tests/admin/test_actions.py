@@ -1,18 +1,23 @@
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.urls import resolve
+from django.utils import translation
+from django.utils.translation import gettext_lazy
 
 from django_flare import Discard, jobs, operations
 from django_flare.admin.jobs import JobAdmin
-from django_flare.admin.verbs import WORDS
+from django_flare.admin.verbs import OTHERS_OPERATION, WORDS
 from django_flare.models import Job
 from django_flare.operations import VERBS, BulkOperation
 from django_flare.states import TRANSITIONS, JobState
 from tests.admin.support import LIST, messages, page_of, parse
 from tests.admin.test_list import one_in_each_state
-from tests.support import Driver, make_job, row, state, states
+from tests.support import Driver, force, make_job, row, state, states
 
 pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
 
@@ -51,7 +56,9 @@ class TestOnASelection:
         done, kept = messages(answer)
         assert done == str(WORDS[verb].done % len(fitting))
         assert kept.startswith(f"{left} jobs were left as they are.")
-        assert log() == [(job_id, str(WORDS[verb].record)) for job_id in fitting]
+        written = [(job_id, str(WORDS[verb].record)) for job_id in fitting]
+        refused = [job_id for job_id in found.values() if job_id not in fitting]
+        assert log() == written + [(job_id, str(WORDS[verb].record_refused)) for job_id in refused]
         for each, job_id in found.items():
             if job_id not in fitting:
                 assert state(job_id) == each
@@ -82,6 +89,29 @@ class TestOnASelection:
         inside, outside = make_job(queue="in"), make_job(queue="out")
         select(operator, "cancel", inside, outside, address=f"{LIST}?queue=in", confirmed="yes")
         assert states(inside, outside) == [JobState.CANCELLED, JobState.PENDING]
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_those_that_have_left_the_list_meanwhile_are_counted(self, operator, verb):
+        """Filtered by a state, a list loses each job that moves on between the look and the click."""
+        address = f"{LIST}?state=dead_letter"
+        moved = [make_job(), make_job()]
+        text = "2 chosen jobs are not in this list any more; they were left as they are."
+        answer = select(operator, verb, *moved, address=address, confirmed="yes")
+        assert messages(answer) == [text]
+        assert states(*moved) == [JobState.PENDING] * 2
+        if verb != "retry":
+            question = select(operator, verb, *moved, address=address)
+            assert "Not in this list any more: 2" in parse(question).find("div", "flare-confirm")[0].text
+
+    def test_a_retry_tells_of_both(self, operator):
+        dead, moved = make_job(max_attempts=1), make_job()
+        Driver().fail(dead)
+        address = f"{LIST}?state=dead_letter"
+        answer = select(operator, "retry", dead, moved, address=address)
+        assert messages(answer) == [
+            "1 job will run again.",
+            "1 chosen job is not in this list any more; it was left as it is.",
+        ]
 
     def test_what_was_done_before_the_database_failed_is_in_the_history(self, operator, monkeypatch):
         first, second = make_job(), make_job()
@@ -131,8 +161,8 @@ class TestOnOneJob:
     @pytest.mark.parametrize("verb", VERBS)
     def test_the_buttons_are_those_that_the_state_allows(self, operator, verb):
         for each, job_id in one_in_each_state().items():
-            forms = parse(operator.get(page_of(job_id))).find("form")
-            addresses = {form.attributes.get("action") for form in forms}
+            buttons = parse(operator.get(page_of(job_id))).find("button", form="flare-act")
+            addresses = {button.attributes["formaction"] for button in buttons}
             assert (page_of(job_id, f"act/{verb}") in addresses) == VERBS[verb].fits(each)
 
     def test_cancel_asks_and_then_does_it(self, operator):
@@ -150,8 +180,8 @@ class TestOnOneJob:
     def test_the_way_back_to_the_filtered_list_is_kept(self, operator):
         job_id = make_job(queue="mail")
         here = f"{page_of(job_id)}?_changelist_filters=queue%3Dmail"
-        (form,) = parse(operator.get(here)).find("div", "flare-head")[0].find("form")
-        address = form.attributes["action"]
+        (button,) = parse(operator.get(here)).find("div", "flare-head")[0].find("button")
+        address = button.attributes["formaction"]
         question = parse(operator.post(address))
         back = question.find("a", "flare-back")[0].attributes["href"]
         assert back == here
@@ -165,7 +195,7 @@ class TestOnOneJob:
         Driver().succeed(job_id)
         answer = operator.post(page_of(job_id, "act/retry"), follow=True)
         assert messages(answer) == ["1 job was left as it is. Only failed and dead jobs can be retried."]
-        assert log() == []
+        assert log() == [(job_id, "Not retried: its state forbade it.")]
 
     def test_a_get_changes_nothing(self, operator):
         job_id = make_job()
@@ -193,6 +223,22 @@ class TestOnAllThatMatch:
         assert "149 jobs will be cancelled" in text
         assert "Succeeded 1" in text
         assert not Job.objects.filter(job_type=operations.NAME).exists()
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_what_is_counted_up_to_a_bound_is_said_so(self, operator, monkeypatch, verb):
+        monkeypatch.setattr("django_flare.admin.bulk.MOST_COUNTED", 3)
+        monkeypatch.setattr("django_flare.admin.changelist.MOST_COUNTED", 3)
+        many = jobs.enqueue_many("mail.welcome", [{}] * 4, queue="many")
+        jobs.schedule("mail.welcome", when=timedelta(hours=1), queue="many")
+        if verb == "cancel":
+            text = parse(self.ask(operator)).find("div", "flare-confirm")[0].text
+            assert "At least 4 jobs will be cancelled, and with them all jobs that wait for them." in text
+            [jobs.cancel(each) for each in many]
+            text = parse(self.ask(operator)).find("div", "flare-confirm")[0].text
+            assert "1 job will be cancelled, and with it" in text
+            assert "At least" not in text
+            assert "Cancelled 3+" in text
+        assert str(WORDS[verb].at_least % 7).startswith("At least 7 jobs")
 
     def test_a_job_does_it_in_the_name_of_the_user(self, operator):
         many = jobs.enqueue_many("mail.welcome", [{}] * 150, queue="many")
@@ -320,6 +366,87 @@ class TestOnAllThatMatch:
         monkeypatch.setattr(operations, "VERBS", refuse)
         result, _ = run_operation(Job.objects.get(job_type=operations.NAME))
         assert result == {"changed": 0, "unchanged": 3}
+        assert LogEntry.objects.filter(change_message="Not cancelled: its state forbade it.").count() == 3
+
+    def test_the_history_is_written_in_one_language(self, operator, monkeypatch):
+        """Not in that of a worker, nor in that of whoever was there."""
+        monkeypatch.setitem(WORDS, "cancel", replace(WORDS["cancel"], record=gettext_lazy("Yes")))
+        first, second = make_job(), make_job(queue="many")
+        with translation.override("de"):
+            assert str(WORDS["cancel"].record) == "Ja"
+            select(operator, "cancel", first, confirmed="yes")
+            self.ask(operator, confirmed="yes")
+            run_operation(Job.objects.get(job_type=operations.NAME))
+        operation = str(Job.objects.get(job_type=operations.NAME).public_id)
+        started = (operation, "Cancel: started for all jobs that match.")
+        assert log() == [(first, "Yes"), started, (second, "Yes")]
+
+
+class TestARetryOfAnOperation:
+    """It acts in the name of whoever started it, with the permissions of that person."""
+
+    REFUSED = f"1 job was left as it is. {OTHERS_OPERATION}"
+
+    @pytest.fixture
+    def operation(self, operator):
+        """A dead operation of the operator's."""
+        make_job(queue="many")
+        TestOnAllThatMatch().ask(operator, confirmed="yes")
+        found = Job.objects.get(job_type=operations.NAME)
+        Driver().discard(str(found.public_id))
+        return str(found.public_id)
+
+    @pytest.fixture
+    def other(self, member):
+        return member("view_job", "retry_job", name="other")
+
+    def test_by_its_starter(self, operator, operation):
+        assert page_of(operation, "act/retry") in operator.get(page_of(operation)).content.decode()
+        answer = operator.post(page_of(operation, "act/retry"), follow=True)
+        assert messages(answer) == ["1 job will run again."]
+        assert state(operation) == JobState.PENDING
+
+    def test_by_somebody_else_is_refused_on_its_page(self, other, operation):
+        page = other.get(page_of(operation)).content.decode()
+        assert page_of(operation, "act/retry") not in page
+        assert str(OTHERS_OPERATION) in page
+        answer = other.post(page_of(operation, "act/retry"), follow=True)
+        assert messages(answer) == [self.REFUSED]
+        assert state(operation) == JobState.DEAD_LETTER
+
+    @pytest.mark.parametrize("payload", [{}, {"source": "admin"}, {"source": "elsewhere", "user_id": "1"}])
+    def test_of_nobody_knows_whom_is_refused(self, operator, operation, payload):
+        force(operation, payload=payload)
+        answer = select(operator, "retry", operation)
+        # The first is that of the operation's start.
+        assert messages(answer)[1:] == [self.REFUSED]
+        assert state(operation) == JobState.DEAD_LETTER
+
+    def test_by_somebody_else_is_refused_in_a_selection(self, other, operation):
+        dead = make_job(max_attempts=1)
+        Driver().fail(dead)
+        answer = select(other, "retry", dead, operation)
+        assert messages(answer) == ["1 job will run again.", self.REFUSED]
+        assert states(dead, operation) == [JobState.PENDING, JobState.DEAD_LETTER]
+
+    def test_is_no_part_of_a_retry_of_all_that_match(self, other, operation):
+        dead = make_job(max_attempts=1)
+        Driver().fail(dead)
+        TestOnAllThatMatch().ask(other, "retry", address=f"{LIST}?state=dead_letter")
+        retry = Job.objects.get(job_type=operations.NAME, state=JobState.PENDING)
+        assert run_operation(retry)[0] == {"changed": 1, "unchanged": 0}
+        assert states(dead, operation) == [JobState.PENDING, JobState.DEAD_LETTER]
+
+    def test_on_the_dashboard(self, operator, other, operation):
+        address = "/admin/django_flare/dashboard/"
+        button = f'value="{operation}"'
+        assert button in operator.get(address).content.decode()
+        assert button not in other.get(address).content.decode()
+        answer = other.post(f"{address}retry/", {"job": operation}, follow=True)
+        assert messages(answer) == [str(OTHERS_OPERATION)]
+        assert state(operation) == JobState.DEAD_LETTER
+        operator.post(f"{address}retry/", {"job": operation})
+        assert state(operation) == JobState.PENDING
 
 
 class Context:

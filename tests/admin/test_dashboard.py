@@ -1,5 +1,7 @@
 """The dashboard: figures of what is and what was, buttons for whoever may, 304 while nothing happens."""
 
+from types import SimpleNamespace
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
@@ -12,11 +14,11 @@ from django_flare.admin.dashboard_rows import coarse, took
 from django_flare.jobs.figures import SCALES, Bar, Figures, TypeFigures
 from django_flare.models import Worker
 from django_flare.states import Event
-from django_flare.store import rollups
+from django_flare.store import rollups, rows
 from django_flare.store.clock import DatabaseNow
 from tests.admin.support import messages, page_of, parse
 from tests.clock import START
-from tests.support import USING, Driver, make_job, state
+from tests.support import USING, Driver, make_job, row, state
 from tests.testapp.jobs import once
 
 pytestmark = pytest.mark.django_db
@@ -111,6 +113,18 @@ def test_it_names_the_busiest_and_the_worst_types(operator):
     assert [row[0] for row in cells(find_section(answer, "worst"))] == ["bad", "busy"]
 
 
+def test_types_and_queues_lead_to_their_jobs(operator, member):
+    rollups.write([rollups.Ended("mail", "a&b", JobState.FAILED, 0.1, 0.1)], USING)
+    make_job(queue="mail:1")
+    answer = operator.get(DASHBOARD)
+    for name in ("busiest", "worst"):
+        assert find_section(answer, name).find("a", href="/admin/django_flare/job/?job_type=a%26b")
+    link = "/admin/django_flare/job/?queue=mail%3A1"
+    assert find_section(answer, "queues").find("a", href=link)
+    assert parse(operator.get("/admin/django_flare/queue/")).find("a", href=link)
+    assert not parse(member("view_queue").get("/admin/django_flare/queue/")).find("a", href=link)
+
+
 def test_it_shows_queues_and_workers(operator, clock):
     Driver("wrk_old")
     clock.advance(60)
@@ -121,13 +135,41 @@ def test_it_shows_queues_and_workers(operator, clock):
     jobs.pause_queue("reports")
     answer = operator.get(DASHBOARD)
     assert cells(find_section(answer, "queues")) == [
-        ["mail", "Active", "1", "2 min", "0", "–", "Pause"],
         ["reports", "Paused", "0", "–", "0", "–", "Resume"],
+        ["mail", "Active", "1", "2 min", "0", "–", "Pause"],
     ]
-    new, old = cells(find_section(answer, "workers"))
+    old, new = cells(find_section(answer, "workers"))
     assert new == ["host · 1wrk_new", "Alive", "3 of 10", "under 10 s", "0", "all"]
     assert old[:4] == ["host · 1wrk_old", "Stale", "0 of 10", "3 min"]
     assert driver.worker_id in answer.content.decode()
+
+
+def test_what_needs_somebody_comes_first_and_the_page_says_what_it_leaves_out(operator, clock, monkeypatch):
+    monkeypatch.setattr("django_flare.admin.dashboard._QUEUES", 2)
+    monkeypatch.setattr("django_flare.admin.dashboard._WORKERS", 2)
+    make_job(queue="starving")
+    Driver("wrk_stale")
+    clock.advance(600)
+    for number in range(3):
+        make_job(queue=f"busy{number}")
+        Driver(f"wrk_{number}")
+    answer = operator.get(DASHBOARD)
+    assert [row[0] for row in cells(find_section(answer, "queues"))] == ["starving", "busy0"]
+    assert "wrk_stale" in cells(find_section(answer, "workers"))[0][0]
+    for name, number in (("queue", 4), ("worker", 4)):
+        section = find_section(answer, f"{name}s")
+        assert f"Only 2 of {number}" in section.text
+        assert [each.attributes["href"] for each in section.find("a")].count(
+            f"/admin/django_flare/{name}/"
+        ) == 2
+    jobs.pause_queue("zzz")
+    assert [row[0] for row in cells(find_section(operator.get(DASHBOARD), "queues"))] == ["zzz", "starving"]
+
+
+def test_nothing_is_said_of_what_is_left_out_while_all_is_shown(operator):
+    make_job(queue="mail")
+    Driver()
+    assert "Only" not in operator.get(CONTENT).content.decode()
 
 
 def test_a_dead_letter_is_retried_by_its_button(operator):
@@ -154,12 +196,35 @@ def test_a_retry_of_what_is_not_there(operator, job_id):
     assert not LogEntry.objects.exists()
 
 
+def test_a_retry_by_the_key_of_the_row(operator):
+    """Django's own links name a job so."""
+    dead = make_job(once)
+    Driver().fail(dead)
+    operator.post(f"{DASHBOARD}retry/", {"job": row(dead).pk})
+    assert state(dead) == JobState.PENDING
+    assert LogEntry.objects.get().object_id == dead
+
+
+def test_a_retry_of_what_retention_deletes_meanwhile(operator, monkeypatch):
+    dead = make_job(once)
+    Driver().fail(dead)
+
+    def delete_first(job_id):
+        rows.jobs(USING).filter(public_id=job_id).delete()
+        return jobs.retry(job_id)
+
+    monkeypatch.setattr("django_flare.admin.dashboard.jobs", SimpleNamespace(retry=delete_first))
+    answer = operator.post(f"{DASHBOARD}retry/", {"job": dead}, follow=True)
+    assert messages(answer) == ["There is no such job any more."]
+    assert not LogEntry.objects.exists()
+
+
 def test_a_retry_that_comes_too_late(operator):
     job = make_job()
     answer = operator.post(f"{DASHBOARD}retry/?period=7d", {"job": job}, follow=True)
     assert answer.redirect_chain == [(f"{DASHBOARD}?period=7d", 302)]
     assert messages(answer) == ["Only failed and dead jobs can be retried."]
-    assert not LogEntry.objects.exists()
+    assert LogEntry.objects.get().change_message == "Not retried: its state forbade it."
 
 
 class TestAskingAgain:
@@ -236,6 +301,22 @@ class TestPermissions:
         assert row[2] == "mine"
         operator.post(f"{DASHBOARD}retry/", {"job": others})
         assert state(others) == JobState.DEAD_LETTER
+
+    def test_the_newest_that_may_be_seen_are_shown_behind_many_that_may_not(
+        self, operator, monkeypatch, clock
+    ):
+        from django_flare.admin.jobs import JobAdmin
+
+        whole = JobAdmin.get_queryset
+        monkeypatch.setattr(JobAdmin, "get_queryset", lambda *given: whole(*given).filter(queue="mine"))
+        for queue, number in (("mine", 3), ("others", 12)):
+            for _ in range(number):
+                Driver().fail(make_job(once, queue=queue))
+                clock.advance(1)
+        assert len(cells(find_section(operator.get(DASHBOARD), "dead"))) == 3
+        # Of millions not all are looked through.
+        monkeypatch.setattr("django_flare.store.overview._ENDED_LOOKED_AT", 14)
+        assert len(cells(find_section(operator.get(DASHBOARD), "dead"))) == 2
 
 
 def fill(number):

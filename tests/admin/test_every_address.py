@@ -64,6 +64,7 @@ def pages():
         "job_change": Page(f"{job}change/", view),
         "job_delete": Page(f"{job}delete/", may(NOBODY)),
         "job_history": Page(f"{job}history/", view),
+        "job_live": Page(f"{job}live/", view),
         "job_raw": Page(f"{job}raw/payload/", view),
         "dashboard_changelist": Page("dashboard/", view),
         "dashboard_content": Page("dashboard/content/", view),

@@ -8,11 +8,12 @@ from django.utils import translation
 
 from django_flare import jobs
 from django_flare.admin import graph, reasons
+from django_flare.lifecycle import housekeeping
 from django_flare.models import Job, Worker
 from django_flare.states import JobState
 from django_flare.status import Explanation, Reason
 from tests.admin.support import LIST, page_of, parse
-from tests.support import Driver, force, make_job
+from tests.support import USING, Driver, force, make_job, row
 from tests.testapp.jobs import plain
 
 pytestmark = [pytest.mark.django_db, pytest.mark.whole_run_on("postgres")]
@@ -45,6 +46,26 @@ class TestHead:
         assert show(job_id).find(id="flare-live")[0].attributes["data-live"] == "yes"
         jobs.cancel(job_id)
         assert show(job_id).find(id="flare-live")[0].attributes["data-live"] == "no"
+
+    def test_what_follows_is_304_while_nothing_happens(self, operator, clock):
+        driver, job_id = Driver(), make_job()
+        driver.start(job_id)
+        clock.advance(61)
+        kept = "?_changelist_filters=queue%3Dmail"
+        page = operator.get(page_of(job_id) + kept)
+        (part,) = parse(page).find(id="flare-live")
+        address = part.attributes["data-url"]
+        assert address == page_of(job_id, "live") + kept
+        first = operator.get(address)
+        assert first.content.decode().strip() in page.content.decode()
+        assert "csrfmiddlewaretoken" not in first.content.decode()
+        clock.advance(5)
+        known = {"if-none-match": first.headers["ETag"]}
+        again = operator.get(address, headers=known)
+        assert (again.status_code, again.content) == (304, b"")
+        driver.succeed(job_id)
+        assert "Succeeded" in operator.get(address, headers=known).content.decode()
+        assert operator.get(page_of("nonsense", "live")).status_code == 404
 
     def test_the_links_of_the_history_lead_back(self, operator):
         job_id = make_job("mail.welcome")
@@ -86,7 +107,7 @@ class TestTimeline:
         clock.advance(0.25)
         driver.succeed(job_id)
         assert self.steps(show(job_id)) == [
-            ("Pending", "created", "5.0 s"),
+            ("", "created", "5.0 s"),
             ("Processing", "attempt 1 started", "1 min 5 s"),
             ("Failed", "attempt 1 ended", "1 h 0 min"),
             ("Processing", "attempt 2 started", "250 ms"),
@@ -97,6 +118,73 @@ class TestTimeline:
         job_id = make_job(when=timedelta(days=3))
         clock.advance(86_400 + 7200)
         assert self.steps(show(job_id)) == [("Scheduled", "created", "1 d 2 h")]
+
+    def test_what_a_failure_has_hidden_of_the_first_state_is_not_guessed(self, show, clock):
+        """The retry has put another time into the column that told it."""
+        driver = Driver()
+        jobs_ = [make_job(when=timedelta(days=3), max_attempts=most) for most in (1, 2)]
+        clock.advance(3 * 86_400)
+        housekeeping.promote_due(USING)
+        for job_id in jobs_:
+            driver.start(job_id)
+            assert self.steps(show(job_id))[0] == ("Scheduled", "created", "3 d 0 h")
+            driver.fail(job_id)
+            assert self.steps(show(job_id))[0] == ("", "created", "3 d 0 h")
+
+    @pytest.mark.parametrize("parents", [0, 1])
+    def test_the_first_state_of_what_ran_at_once(self, show, clock, parents):
+        driver = Driver()
+        done = [make_job() for _ in range(parents)]
+        for each in done:
+            driver.succeed(each)
+        job_id = make_job(parents=done or None)
+        driver.start(job_id)
+        assert self.steps(show(job_id))[0][:2] == ("Pending", "created")
+
+    def test_a_child_that_waited_was_scheduled(self, show, clock):
+        driver, parent = Driver(), make_job()
+        child = make_job(parents=parent)
+        clock.advance(60)
+        driver.succeed(parent)
+        driver.succeed(child)
+        assert self.steps(show(child))[0] == ("Scheduled", "created", "1 min 0 s")
+
+    def test_a_child_of_a_dead_parent(self, show):
+        parent = make_job(max_attempts=1)
+        Driver().fail(parent)
+        steps = self.steps(show(make_job(parents=parent)))
+        assert [step[:2] for step in steps] == [("", "created"), ("Cancelled", "ended")]
+
+    def test_earlier_attempts_than_are_read_are_marked(self, show, clock, monkeypatch):
+        monkeypatch.setattr("django_flare.admin.job_page.MOST_ATTEMPTS", 2)
+        driver, job_id = Driver(), make_job(max_attempts=9)
+        for _ in range(3):
+            clock.advance(10)
+            driver.fail(job_id)
+            clock.advance(50)
+            jobs.retry(job_id)
+        earlier = "started for the first time; earlier attempts are not shown"
+        steps = self.steps(show(job_id))
+        assert steps[:3] == [
+            ("", "created", "10 s"),
+            ("", earlier, "1 min 0 s"),
+            ("Processing", "attempt 2 started", "0 ms"),
+        ]
+        driver.succeed(job_id)
+        monkeypatch.setattr("django_flare.admin.job_page.MOST_ATTEMPTS", 3)
+        assert earlier not in {step[1] for step in self.steps(show(job_id))}
+
+    def test_a_run_that_was_put_back_is_marked(self, show, clock):
+        driver, job_id = Driver(), make_job()
+        clock.advance(5)
+        driver.release(job_id)
+        clock.advance(5)
+        driver.start(job_id)
+        assert [step[1] for step in self.steps(show(job_id))] == [
+            "created",
+            "started for the first time; earlier attempts are not shown",
+            "attempt 1 started",
+        ]
 
 
 class TestDocuments:
@@ -206,6 +294,19 @@ class TestRelations:
         assert "Only the first 200 children are listed." in part.text
         assert section(show(children[0]), "Parents and children").find("svg") != []
 
+    @pytest.mark.parametrize("most", [100, 1])
+    def test_links_keep_the_filters_of_the_list(self, operator, monkeypatch, most):
+        monkeypatch.setattr(graph, "MOST_NODES", most)
+        parent = make_job(max_attempts=1)
+        child = make_job(parents=[parent])
+        Driver().fail(parent)
+        kept = "?_changelist_filters=queue%3Dmail"
+        page = parse(operator.get(f"{page_of(child)}{kept}"))
+        for title in ("Parents and children", "Facts"):
+            links = [link.attributes["href"] for link in section(page, title).find("a")]
+            assert page_of(parent) + kept in links
+            assert all(link.endswith(kept) for link in links)
+
     def test_a_long_chain_is_not_followed_for_ever(self, show):
         job_id = first = make_job()
         for _ in range(40):
@@ -237,6 +338,28 @@ class TestWhyItIsNotRunning:
             "No live worker serves the queue mail; live workers: 0."
         )
 
+    def test_it_lost_its_worker_and_waits_for_an_idle_one(self, show):
+        job_id, driver = make_job(plain), Driver()
+        Worker.objects.filter(pk=driver.worker_id).update(running=1, job_types=[row(job_id).job_type])
+        force(job_id, losses=2)
+        assert self.said(show(job_id)).startswith(
+            "The job lost its worker before (2 times) and so runs alone"
+        )
+
+    def test_it_waits_for_parents_which_are_linked(self, show, monkeypatch):
+        from tests.admin.test_actions import hide_queue
+
+        parents = [make_job(), make_job(queue="secret"), make_job("mail.welcome")]
+        child = make_job(parents=parents)
+        hide_queue("secret", monkeypatch)
+        part = section(show(child), "Why is it not running?")
+        assert part.find("p")[0].text.endswith("still open: 3.")
+        links = [(each.attributes["href"], each.text) for each in part.find("a")]
+        types = (row(parents[0]).job_type, "mail.welcome")
+        assert links == [
+            (page_of(each), f"{job_type} {each}") for each, job_type in zip(parents[::2], types, strict=True)
+        ]
+
     def test_it_has_ended(self, show):
         job_id = make_job()
         jobs.cancel(job_id)
@@ -251,7 +374,8 @@ class TestWhyItIsNotRunning:
         numbers = ("count", "attempt", "max_attempts", "workers", "slots")
         given = dict.fromkeys([*times, *numbers, "state", "worker_id", "queue", "job_type"], "?")
         with translation.override("de"):
-            assert "%(" not in reasons.sentence(Explanation(code, "", given))
+            for more in ({}, {"losses": 1}, {"cancelled_by": "?"}):
+                assert "%(" not in reasons.sentence(Explanation(code, "", given | more))
 
 
 def test_the_number_of_statements(operator):

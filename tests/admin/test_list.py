@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from django_flare import jobs
 from django_flare.admin import criteria
@@ -216,6 +216,16 @@ class TestBounds:
         assert "Counting stopped" in answer.content.decode()
         assert len(listed(get(p="2"))) == 50
         assert get(p="3").status_code == 302, "the list ends where counting does"
+
+    @pytest.mark.parametrize(("language", "shown"), [("en", "1,200+"), ("de", "1.200+")])
+    def test_digits_are_grouped_and_the_sign_is_kept(self, operator, monkeypatch, settings, language, shown):
+        settings.USE_THOUSAND_SEPARATOR = True
+        monkeypatch.setattr("django_flare.admin.changelist.MOST_COUNTED", 1_200)
+        jobs.enqueue_many(plain, [{}] * 1_201, queue="q")
+        with translation.override(language):
+            page = parse(operator.get(LIST))
+        assert page.find("p", "paginator")[0].text.split(" ")[-2] == shown
+        assert shown in page.find("span", "question")[0].text
 
     def test_what_no_index_finds_is_looked_for_among_the_newest(self, get, monkeypatch, clock):
         old = make_job(queue="rare")

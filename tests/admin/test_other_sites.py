@@ -47,8 +47,8 @@ def test_jobs_alone(operator, serve, dead):
     page = parse(operator.get("/staff/django_flare/job/"))
     (link,) = [each for each in page.find("a") if f"/job/{dead}/" in each.attributes["href"]]
     assert link.attributes["href"].startswith(f"/staff/django_flare/job/{dead}/change/")
-    (form,) = parse(operator.get(link.attributes["href"])).find("div", "flare-head")[0].find("form")
-    answer = operator.post(form.attributes["action"], follow=True)
+    (button,) = parse(operator.get(link.attributes["href"])).find("div", "flare-head")[0].find("button")
+    answer = operator.post(button.attributes["formaction"], follow=True)
     assert messages(answer) == ["1 job will run again."]
     assert answer.redirect_chain[0][0].startswith("/staff/")
 

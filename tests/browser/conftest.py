@@ -12,6 +12,8 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.system.support import PATIENCE, Workers
 
+light_and_dark = pytest.mark.parametrize("scheme", ["light", "dark"])
+"""Runs a test in each colour scheme."""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 expect.set_options(timeout=PATIENCE * 1000)
 SIZE = {"width": 1280, "height": 900}
@@ -105,9 +107,15 @@ def log_in(open_page):
 
 
 @pytest.fixture
-def page(log_in):
+def scheme():
+    """The colour scheme of `page`; `light_and_dark` gives both."""
+    return "light"
+
+
+@pytest.fixture
+def page(log_in, scheme):
     """A page on which somebody with all permissions is logged in."""
-    return log_in()
+    return log_in(scheme)
 
 
 @pytest.fixture

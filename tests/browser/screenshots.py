@@ -2,10 +2,14 @@
 
 import math
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from django_flare import JobState, jobs
+from django_flare.admin import filters
+from django_flare.definitions import registry
+from django_flare.jobs import overview
 from django_flare.models.rollup import Level
 from django_flare.store import rollups, rows
 from django_flare.store.clock import DatabaseNow
@@ -17,8 +21,12 @@ LIST = "/admin/django_flare/job/"
 
 
 @pytest.fixture
-def story(live_server):
+def story(live_server, monkeypatch):
     """Fill the tables with what a shop does on a busy morning; return the job to look at."""
+    # The filters offer what is declared, also by the tests.
+    shop = [each for each in registry.definitions() if each.name.startswith("shop.")]
+    monkeypatch.setattr(overview, "registry", SimpleNamespace(definitions=lambda: shop))
+    monkeypatch.setattr(filters, "registry", SimpleNamespace(names=lambda: [each.name for each in shop]))
     worker = Driver("wrk_web1_4711_c0ffee")
     dead = dead_job(worker)
     orders = [{"order_id": number} for number in range(1001, 1013)]
@@ -65,7 +73,7 @@ def dead_job(worker):
     survey = jobs.continue_with(mail, "mail.welcome", {"order_id": 2002}, queue="mail")
     worker.succeed(parent)
     worker.fail(dead, failure())
-    force(dead, state="pending", completed_at=None, started_at=None)
+    jobs.retry(dead)
     worker.fail(dead, failure())
     shown = {parent: "CheckBasket", dead: "ProcessOrder", mail: "SendOrderConfirmation"}
     for job_id, name in {**shown, stock: "UpdateStock", survey: "AskForReview"}.items():

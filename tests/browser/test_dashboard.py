@@ -5,7 +5,6 @@ from datetime import timedelta
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import pytest
 from playwright.sync_api import expect
 
 from django_flare import jobs
@@ -15,11 +14,16 @@ from django_flare.states import JobState
 from django_flare.store import api_keys, rollups
 from django_flare.store.clock import DatabaseNow
 from tests.browser.axe import violations
+from tests.browser.conftest import light_and_dark
 from tests.support import USING, Driver, state
 from tests.testapp.jobs import once, plain
 
 ADMIN = "/admin/django_flare/"
 DASHBOARD = f"{ADMIN}dashboard/"
+
+
+HURRY = "const wait = setTimeout; window.setTimeout = (work, pause) => wait(work, pause / 50);"
+"""A tenth of a second instead of five."""
 
 
 def fill():
@@ -45,6 +49,7 @@ def dead(driver, queue):
     return job_id
 
 
+@light_and_dark
 def test_a_queue_is_paused_and_resumed(page):
     jobs.enqueue(plain, queue="mail")
     page.goto(DASHBOARD)
@@ -58,6 +63,7 @@ def test_a_queue_is_paused_and_resumed(page):
     assert not Queue.objects.get().is_paused
 
 
+@light_and_dark
 def test_a_key_is_made_and_revoked(page, live_server):
     def ask(key):
         try:
@@ -85,9 +91,11 @@ def test_a_key_is_made_and_revoked(page, live_server):
     assert ApiKey.objects.get().revoked_at
 
 
+@light_and_dark
 def test_the_dashboard_follows_by_itself_and_a_dead_letter_is_retried(page):
     driver = Driver()
     rollups.write([rollups.Ended("mail", "shop.SendMail", JobState.SUCCEEDED, 0.1, 0.1)], USING)
+    page.add_init_script(HURRY)
     page.goto(DASHBOARD)
     page.locator("#flare-table-ended summary").click()
     expect(page.get_by_role("button", name="Retry")).to_have_count(0)
@@ -115,10 +123,6 @@ isHidden => {
 }
 """
 """A browser without windows never hides a tab by itself."""
-
-
-HURRY = "const wait = setTimeout; window.setTimeout = (work, pause) => wait(work, pause / 50);"
-"""A tenth of a second instead of five."""
 
 
 def test_nobody_is_asked_while_the_page_is_hidden_or_paused(page):
@@ -149,7 +153,7 @@ def test_nobody_is_asked_while_the_page_is_hidden_or_paused(page):
     goes_on()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@light_and_dark
 def test_axe_finds_nothing(log_in, scheme):
     fill()
     page = log_in(scheme)

@@ -8,6 +8,9 @@ from playwright.sync_api import expect
 from django_flare import jobs
 from django_flare.models import Job
 from django_flare.states import JobState
+from tests.browser.conftest import light_and_dark
+from tests.browser.test_dashboard import HURRY
+from tests.support import Driver
 from tests.system.support import all_in
 from tests.testapp.jobs import plain
 
@@ -27,6 +30,7 @@ def open_list(page, **filters):
     return page.locator("#result_list tbody tr")
 
 
+@light_and_dark
 def test_a_dead_job_is_found_read_retried_and_seen_to_succeed(page, workers, tmp_path):
     gate = tmp_path / "gate"
     dead = jobs.enqueue("system.needs_gate", {"gate": str(gate)}, queue="mail", max_attempts=1)
@@ -51,6 +55,37 @@ def test_a_dead_job_is_found_read_retried_and_seen_to_succeed(page, workers, tmp
     assert worker.is_alive
 
 
+def test_the_page_goes_on_after_a_traceback_was_unfolded(page):
+    """What has the focus keeps it, what was unfolded stays so; what has ended is asked for no more."""
+    driver = Driver()
+    job_id = jobs.enqueue(plain, queue="quiet")
+    driver.fail(job_id, ValueError("no luck"))
+    answers = []
+    page.on("response", lambda answer: "/live/" in answer.url and answers.append(answer.status))
+    page.add_init_script(HURRY)
+    page.goto(f"{LIST}{job_id}/change/")
+    summary = page.locator("summary", has_text="Failed")
+    summary.click()
+    expect(summary).to_be_focused()
+    with page.expect_response(lambda answer: "/live/" in answer.url and answer.status == 304):
+        pass
+    assert jobs.retry(job_id)
+    page.locator(".flare-head .flare-badge", has_text="Pending").wait_for()
+    expect(page.locator("summary", has_text="Failed")).to_be_focused()
+    expect(page.locator("details", has=summary)).to_have_attribute("open", "")
+    page.locator("pre", has_text="no luck").first.click(click_count=3)
+    page.get_by_text("Not refreshed while a text is selected.").wait_for()
+    driver.start(job_id)
+    driver.succeed(job_id)
+    page.locator("h1").click()
+    page.locator(".flare-head .flare-badge", has_text="Succeeded").wait_for()
+    # What has ended is not asked for any more.
+    before = len(answers)
+    page.wait_for_timeout(500)
+    assert len(answers) == before
+
+
+@light_and_dark
 def test_a_waiting_job_is_cancelled_and_its_children_go_with_it(page):
     parent = jobs.enqueue(plain, queue="quiet")
     child = jobs.continue_with(parent, plain, queue="quiet")
@@ -69,6 +104,7 @@ def test_a_waiting_job_is_cancelled_and_its_children_go_with_it(page):
     all_in(JobState.CANCELLED, parent, child, grandchild)
 
 
+@light_and_dark
 def test_a_selection_is_cancelled_after_a_question(page):
     waiting = jobs.enqueue_many(plain, [{}] * 3, queue="quiet")
     assert jobs.cancel(waiting[0])
@@ -93,7 +129,7 @@ def test_all_that_match_are_cancelled_by_a_job(page, workers):
     page.get_by_role("button", name="Select all 10,000+ jobs").click()
     page.get_by_label("Action:").select_option(label="Cancel selected jobs")
     page.locator("button[name=index]").click()
-    page.get_by_text("there are more").wait_for()
+    page.get_by_text("At least 10000 jobs will be cancelled").wait_for()
     page.get_by_role("button", name="Yes: Cancel").click()
     page.get_by_text("A job does it now").wait_for()
     # A lease that outlasts a busy machine: run again, it would count only those that were left.

@@ -9,7 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_flare import FlareNotFoundError, JobState, jobs
-from django_flare.lifecycle import recovery
+from django_flare.lifecycle import claim, recovery
+from django_flare.lifecycle.claim import ClaimRequest
 from django_flare.models import Queue, Worker
 from django_flare.status import Explanation, Reason
 from tests.support import USING, Driver, force, make_job, row
@@ -32,6 +33,11 @@ def register(worker_id="wrk_a", *, queues=(), job_types=(PLAIN,), slots=10, runn
         slots=slots,
         running=running,
     )
+
+
+def claimed(worker_id, *, is_idle):
+    request = ClaimRequest(worker_id, ["mail"], [PLAIN], limit=1, free_slots=1, is_idle=is_idle)
+    return [str(each.public_id) for each in claim.claim(request, USING)]
 
 
 def code(job):
@@ -184,6 +190,24 @@ class TestPending:
         assert found.code == "workers_busy"
         facts = {"queue": "mail", "job_type": PLAIN, "workers": 2, "slots": 6, "running": 11}
         assert found.details == facts
+
+    def test_that_lost_its_worker_and_waits_for_an_idle_one(self):
+        """The claim refuses it to a worker that runs anything (F45)."""
+        register("wrk_a", slots=4, running=1)
+        register("wrk_b", queues=["mail"], slots=2, running=1)
+        register("wrk_idle", queues=["other"])
+        job = make_job(queue="mail")
+        assert code(job) == Reason.CLAIMABLE
+        force(job, losses=1)
+        found = jobs.explain(job)
+        assert found.code == "workers_busy"
+        facts = {"queue": "mail", "job_type": PLAIN, "workers": 2, "slots": 6, "running": 2, "losses": 1}
+        assert found.details == facts
+        assert "lost its worker before" in found.message
+        assert claimed("wrk_b", is_idle=False) == []
+        Worker.objects.filter(pk="wrk_b").update(running=0)
+        assert code(job) == Reason.CLAIMABLE
+        assert claimed("wrk_b", is_idle=True) == [job]
 
     def test_with_nothing_in_the_way(self):
         register("wrk_a", slots=4, running=4)

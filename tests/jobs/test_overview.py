@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
 from django_flare import JobState, job, jobs
 from django_flare.jobs import overview
@@ -89,6 +90,36 @@ def test_counting_stops_at_the_cap(monkeypatch):
     assert str(queue("mail").claimable) == "3+"
 
 
+def test_the_oldest_is_that_of_all_also_where_counting_stops(monkeypatch, clock):
+    """One of a low priority starves behind more than are counted."""
+    monkeypatch.setattr(overview, "MOST_COUNTED", 3)
+    make_job(queue="mail", priority=-100)
+    clock.advance(600)
+    make_job(queue="mail", priority=-7)
+    for priority in (0, 0, 0, 5, 100):
+        make_job(queue="mail", priority=priority)
+        clock.advance(10)
+    found = queue("mail")
+    assert (str(found.claimable), found.oldest) == ("3+", pytest.approx(650))
+    make_job(queue="many")
+    clock.advance(5)
+    for _ in range(5):
+        make_job(queue="many")
+    assert queue("many").oldest == pytest.approx(5)
+
+
+def test_a_deep_queue_takes_one_statement_more(monkeypatch):
+    monkeypatch.setattr(overview, "MOST_COUNTED", 3)
+    counts = []
+    for _ in range(2):
+        make_job(queue="mail", priority=3)
+        make_job(queue="mail", priority=-3)
+        with CaptureQueriesContext(connection) as captured:
+            read_queues()
+        counts.append(len(captured))
+    assert counts[1] == counts[0] + 1
+
+
 def test_a_large_count_is_easy_to_read():
     assert str(Capped(10_000, has_more=True)) == "10,000+"
 
@@ -132,6 +163,16 @@ def test_a_paused_queue_is_shown_with_what_waits_there():
         ("empty", True, 0),
         ("mail", True, 1),
     ]
+
+
+def test_of_too_many_queues_the_paused_ones_are_kept(monkeypatch):
+    monkeypatch.setattr(overview, "MOST_QUEUES", 2)
+    driver = Driver()
+    for name in ("a", "b"):
+        driver.start(make_job(queue=name))
+    make_job(queue="x")
+    jobs.pause_queue("z")
+    assert [each.name for each in read_queues()] == ["x", "z"]
 
 
 def test_it_is_plain_json():

@@ -231,7 +231,7 @@ def test_the_children_that_wait_for_nobody():
         lambda: housekeeping.next_due(USING),
         lambda: control.lock_due(JobState.FAILED, 500, USING),
         lambda: retention.prune({JobState.DEAD_LETTER: timedelta(days=1)}, USING),
-        lambda: overview.newest_ended(JobState.DEAD_LETTER, CAP, USING),
+        lambda: overview.newest_ended(JobState.DEAD_LETTER, CAP, Job.objects.all()),
     ],
 )
 def test_one_state_is_found_without_reading_the_others_of_its_index(work):
@@ -325,10 +325,18 @@ def test_the_count_of_a_state(state, index):
     assert_uses(index, explained(lambda: overview.count_state(state, CAP, USING)))
 
 
-def test_the_newest_dead_letters():
-    plans = explained(lambda: overview.newest_ended(JobState.SUCCEEDED, 10, USING))
+def test_the_newest_dead_letters(monkeypatch):
+    monkeypatch.setattr(overview, "_ENDED_LOOKED_AT", CAP)
+    plans = explained(lambda: overview.newest_ended(JobState.SUCCEEDED, 10, Job.objects.all()))
     assert_uses("flare_job_finished", plans)
-    assert not any(sort in plans[0] for sort in ('"Sort"', "TEMP B-TREE", "filesort")), plans[0]
+    sorts = ('"Sort"', "TEMP B-TREE", "filesort")
+    assert not any(sort in text for sort in sorts for text in plans), plans
+
+
+def test_the_newest_dead_letters_of_those_that_somebody_sees(monkeypatch):
+    monkeypatch.setattr(overview, "_ENDED_LOOKED_AT", CAP)
+    among = Job.objects.filter(queue="queue3")
+    assert_uses("flare_job_finished", explained(lambda: overview.newest_ended(JobState.SUCCEEDED, 10, among)))
 
 
 @pytest.mark.parametrize("read", [figures.count_ended, figures.count_by_start, figures.sum_by_type])
@@ -350,6 +358,25 @@ def test_what_is_put_together():
 
 def test_the_depth_of_a_queue():
     assert_uses("flare_job_claimable", explained(lambda: overview.measure_queue("queue3", CAP, USING)))
+
+
+def test_the_oldest_job_of_a_deep_queue():
+    _, plan_of_oldest = explained(lambda: overview.measure_queue("queue3", 20, USING))
+    assert_uses("flare_job_claimable", [plan_of_oldest])
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="counts what MariaDB reads")
+@pytest.mark.parametrize("priorities", [1, 10])
+def test_the_oldest_job_is_found_by_few_rows(priorities):
+    """The plan does not tell how many rows of a rank are read to find the next rank."""
+    for priority in range(priorities):
+        jobs.enqueue_many(plain, [{}] * 300, queue="deep", priority=priority)
+    with connection.cursor() as cursor:
+        cursor.execute("FLUSH STATUS")
+        assert overview.measure_queue("deep", 20, USING)[1]
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read_%'")
+        read = sum(int(number) for name, number in cursor.fetchall() if "rnd" not in name)
+    assert read < 20 + 20 + 5 * priorities
 
 
 def test_the_types_at_the_head_of_a_queue():
