@@ -58,22 +58,29 @@ def resign(worker_id: str, using: str) -> bool:
     return in_transaction(work, using)
 
 
-def recover_worker(worker_id: str, event: Event, using: str) -> int | None:
-    """End the life of a worker whose process is known to have ended; return how many runs it held.
+def recover_worker(worker_id: str, event: Event, using: str, known: Collection[Outcome] = ()) -> int | None:
+    """End the life of a worker whose process is known to have ended; return how many runs that ended.
 
     Its runs end by `event`: LOSE when it died, RELEASE when it was ended on purpose and no job is to
-    blame. None when there are more, or somebody has locked one of its rows: call again. An id that
-    is not registered holds nothing. Safe beside `recover` and beside a late beat, as that is.
+    blame. Those of which an outcome is `known` end by that, before the others. None when there are more, or
+    somebody has locked one of its rows: call again. An id that is not registered holds nothing. Safe beside
+    `recover` and beside a late beat, as that is.
     """
-    return in_transaction(partial(_recover_worker, worker_id, event, using), using)
+    return in_transaction(partial(_recover_worker, worker_id, event, using, known), using)
 
 
-def _recover_worker(worker_id: str, event: Event, using: str) -> int | None:
+def _recover_worker(worker_id: str, event: Event, using: str, known: Collection[Outcome]) -> int | None:
     store.lock(worker_id, using)
     runs = store.runs_of([worker_id], _RUNS_AT_ONCE, using)
     reach("recover.after_select")
-    applied = _end_runs(runs, event, using)
-    if len(runs) == _RUNS_AT_ONCE or applied.busy:
+    ended = {(each.id, each.fence): each for each in known if (each.id, each.fence) in runs}
+    apart = apply_within(list(ended.values()), using)
+    if apart.states:
+        announce.claimable(using)
+        # The others in a transaction of their own, so that each takes its locks in order.
+        return None
+    applied = _end_runs([each for each in runs if each not in ended], event, using)
+    if len(runs) == _RUNS_AT_ONCE or apart.busy or applied.busy:
         return None
     store.unregister(worker_id, using)
     return len(applied.states)

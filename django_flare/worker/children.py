@@ -1,4 +1,4 @@
-"""A child as its supervisor holds it: the process and the two pipes."""
+"""A child as its supervisor holds it: the process, the two pipes and the board."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from django_flare.worker.board import Board, Overrun, open_board
 from django_flare.worker.channel import PULSE, STOP, Leash, Receiver, Report
 from django_flare.worker.oversight import Watch
 from django_flare.worker.vitals import Vitals
 
 _LAST_MOMENT = 0.5
 """Seconds that a child gets from the end of its pipe to its own."""
+_TO_END_ITSELF = 0.5
+"""Seconds that a child gets to end a run that must be over: two looks of its own watchdog."""
 _EXITING = 0x4  # PF_EXITING among the flags of /proc/<pid>/stat, proc(5)
 
 
@@ -30,12 +33,16 @@ class ChildProcess:
             orders, self._orders = _pipe(its, ours)
             reports, far_end = _pipe(ours, its)
             self.receiver = Receiver(reports)
-            leash = Leash(orders=orders, reports=far_end, supervisor=os.getpid())
+            board = open_board()
+            its.callback(os.close, board)
+            self._board = Board(board)
+            ours.callback(self._board.close)
+            leash = Leash(orders=orders, reports=far_end, board=board, supervisor=os.getpid())
             # A session of its own, so that Ctrl-C in a terminal reaches the supervisor alone.
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 command,
                 env={**os.environ, **leash.environment()},
-                pass_fds=(orders, far_end),
+                pass_fds=(orders, far_end, board),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -53,8 +60,9 @@ class ChildProcess:
         self.was_told = False
         """Whether its end was asked for, by itself or by the supervisor."""
         self.was_cut_short = False
-        """Whether it was killed because its end took too long."""
-
+        """Whether it was killed for what only some of its runs are to blame for, or none."""
+        self.overran: list[Overrun] = []
+        """The runs that were past their end when it was killed."""
         self.cut_at = math.inf
         """When it is killed although it was not to end, since its pipe is closed."""
 
@@ -81,6 +89,15 @@ class ChildProcess:
         silence, vitals = now - heard_at, report.vitals
         late = max(0.0, silence - 2 * PULSE)
         return replace(vitals, overdue=vitals.overdue + late, beat_age=vitals.beat_age + silence)
+
+    def overruns(self, now: float) -> list[Overrun]:
+        """Return the runs that are past their end while the child is silent and cannot end them itself."""
+        return self._board.overruns(now - _TO_END_ITSELF) if now >= self.watch.silent_from else []
+
+    def next_look(self, now: float) -> float:
+        """When it may be silent; and while it is, when a run of it is past its end."""
+        silent_from = self.watch.silent_from
+        return silent_from if now < silent_from else self._board.next_end + _TO_END_ITSELF
 
     @property
     def retiring(self) -> str:
@@ -117,7 +134,8 @@ class ChildProcess:
         self._process.send_signal(number)
 
     def close(self) -> None:
-        """Close the pipes."""
+        """Close the pipes and the board."""
+        self._board.close()
         os.close(self._orders)
         self.receiver.close()
 

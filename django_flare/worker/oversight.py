@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ _FIRST_PAUSE = 0.5
 STARTS = 60.0
 """Seconds in which a child must have reported for the first time."""
 _REPORTS_IN_A_ROW = 2
+_SILENT = 2.5
+"""Seconds without a report, of which there is one a second, after which a child may be unable to speak."""
 
 
 class Backoff:
@@ -48,6 +51,11 @@ class Watch:
         """Take the silence until now for the supervisor's own, which stood still (F60)."""
         self.started_at = max(self.started_at, now - STARTS / 2)
         self.heard_at = None if self.heard_at is None else now
+
+    @property
+    def silent_from(self) -> float:
+        """From when on it counts as silent unless it reports; infinite before its first report."""
+        return math.inf if self.heard_at is None else self.heard_at + _SILENT
 
     @property
     def speaks(self) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django_flare.states import Event
+from django_flare.worker.board import Overrun
 from django_flare.worker.children import ChildProcess
 from django_flare.worker.errands import Errands
 from django_flare.worker.oversight import describe_exit, fate
@@ -172,7 +173,7 @@ class Supervisor:
                 child.watch.forgive(now)
 
     def _patience(self, now: float) -> float:
-        moments = [min(child.kill_at, child.cut_at) for child in self._children()]
+        moments = [min(each.kill_at, each.cut_at, each.next_look(now)) for each in self._children()]
         if not self.is_stopping:
             moments += [
                 place.start_at for place in self._places if not place.serving and place.start_at > now
@@ -199,7 +200,7 @@ class Supervisor:
         child.read(now, self._terms.stuck_after)
         self._note_report(child)
         if child.retiring and not child.is_leaving:
-            self._let_go(place, child)
+            self._let_go(place, child, child.retiring)
         if code is not None:
             self._bury(place, child, code, now)
             return
@@ -210,7 +211,7 @@ class Supervisor:
             child.kill_before(now + child.report.within + self._terms.margin)
         if child.has_resigned:
             child.kill_before(now + self._terms.margin)
-        self._kill_if_due(child, now)
+        self._kill_if_due(place, child, now)
 
     def _note_report(self, child: ChildProcess) -> None:
         if child.was_ready:
@@ -218,11 +219,11 @@ class Supervisor:
         if child.report:
             self.totals.note(child.pid, child.report.vitals.counts)
 
-    def _let_go(self, place: Place, child: ChildProcess) -> None:
+    def _let_go(self, place: Place, child: ChildProcess, reason: str) -> None:
         child.is_leaving = child.was_told = True
         place.remove(child)
         place.leaving.append(child)
-        logger.info("Process %d retires: %s", child.pid, child.retiring)
+        logger.info("Process %d retires: %s", child.pid, reason)
 
     def _cut_off_if_due(self, child: ChildProcess, now: float) -> None:
         # Later if it is ending, which what its handlers have left running is to survive. Else a handler has
@@ -231,13 +232,16 @@ class Supervisor:
             child.kill()
             child.cut_at = now + self._terms.margin
 
-    def _kill_if_due(self, child: ChildProcess, now: float) -> None:
+    def _kill_if_due(self, place: Place, child: ChildProcess, now: float) -> None:
+        overruns = child.overruns(now)
         complaint = child.watch.complaint(now, self._terms.stuck_after)
         if now >= child.kill_at:
-            child.was_cut_short = child.was_told
+            child.was_cut_short, child.overran = child.was_told, overruns
             logger.warning("Process %d does not end and is killed", child.pid)
             child.kill()
             child.kill_at = now + self._terms.margin
+        elif overruns and not child.receiver.is_closed:
+            self._end_overrun(place, child, overruns, now)
         elif complaint and not child.receiver.is_closed:
             logger.error("Process %d is stuck and is killed: %s", child.pid, complaint)
             # While it speaks no handler holds it up, so no job is to blame.
@@ -245,15 +249,27 @@ class Supervisor:
             child.kill()
             child.watch.forgive(now)
 
+    def _end_overrun(self, place: Place, child: ChildProcess, overruns: list[Overrun], now: float) -> None:
+        # What holds its interpreter keeps its watchdog from ending anything; the other runs are given back.
+        logger.error("Process %d is silent with a job in it past its end, and is killed", child.pid)
+        child.was_cut_short, child.overran = True, overruns
+        child.kill()
+        child.watch.forgive(now)
+        if not child.is_leaving:
+            self._let_go(place, child, "a job in it could not be ended otherwise")
+
     def _bury(self, place: Place, child: ChildProcess, code: int, now: float) -> None:
         self._forget_pipe(child)
+        if child.report and child.report.has_overrun:
+            # With it ends what the overrun handler has started (F49). After other ends that may go on.
+            child.kill()
         child.close()
         self.totals.end(child.pid)
         event = fate(code, was_told=child.was_told, was_cut_short=child.was_cut_short)
         # Before it was ready it has claimed nothing.
         if child.was_ready and not child.has_resigned:
             for worker_id in child.worker_ids:
-                self._errands.put(worker_id, event)
+                self._errands.put(worker_id, event, child.overran)
         place.remove(child)
         if child.was_told:
             if event is Event.LOSE:

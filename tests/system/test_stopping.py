@@ -105,6 +105,52 @@ class TestMatrix:
         assert worker.terminate().exit_code() == 0
 
 
+LIMIT = 2
+OVERRUNNER = 7
+"""Seconds after its deadline in which a run is recorded as timed out, whatever its handler does: spec 6."""
+UNHURRIED = {"LEASE": 30, "BEAT": 1, "TIMEOUT_GRACE": 5}
+"""Nobody is killed for its silence alone, or taken for dead, in the time of a test."""
+
+
+class TestTheInterpreterIsHeld:
+    """F49: then no thread of the process can end anything, and only the supervisor is left."""
+
+    def test_who_holds_it_is_timed_out_and_the_others_lose_nothing(self, workers, gate):
+        worker = workers.start("--concurrency", 3, flare=UNHURRIED)
+        first = worker.child()
+        others = [jobs.enqueue(work.hold, {"gate": gate.path}) for _ in range(2)]
+        happened("started", *others)
+        late = jobs.enqueue(endless.match, timeout=timedelta(seconds=LIMIT), max_attempts=1)
+        all_in(JobState.DEAD_LETTER, late)
+        record = attempt_of(late)
+        seconds = (record.ended_at - record.started_at).total_seconds()
+        assert LIMIT + 5 <= seconds < LIMIT + OVERRUNNER + ALLOWANCE
+        assert (history(late), row(late).losses) == ([(1, "timed_out")], 0)
+        assert row(late).error_message.startswith("JobTimeout: the attempt ran longer")
+        happened("started", *others)
+        gate.open()
+        all_in(JobState.SUCCEEDED, *others)
+        for job_id in others:
+            assert events(job_id, "started") == ["started", "started"]
+            assert (history(job_id), row(job_id).attempt, row(job_id).losses) == ([], 1, 0)
+        assert not is_there(first)
+        assert f"Process {first} is silent with a job in it past its end, and is killed" in worker.log
+        assert worker.terminate().exit_code() == 0
+
+
+class TestWhatAHandlerHasStarted:
+    def test_it_ends_with_the_process_that_is_replaced_for_its_overrun(self, workers):
+        """F49: no orphan."""
+        worker = workers.start(flare={"TIMEOUT_GRACE": 1})
+        first = worker.child()
+        late = jobs.enqueue(endless.wait_for_helper, timeout=timedelta(seconds=1), max_attempts=1)
+        (event,) = eventually(lambda: events(late))
+        helper = int(event.removeprefix("helper "))
+        all_in(JobState.DEAD_LETTER, late)
+        eventually(lambda: not is_there(first))
+        eventually(lambda: not is_there(helper))
+
+
 PARCEL = {
     "number": 7,
     "price": "9.99",

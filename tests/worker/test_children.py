@@ -45,7 +45,7 @@ def test_without_its_command_nothing_stays_open():
 def test_with_the_close_nothing_stays_open():
     before = descriptors()
     child = ChildProcess(NOTHING, 0.0)
-    assert len(descriptors()) == len(before) + 2
+    assert len(descriptors()) == len(before) + 3
     child._process.wait()
     child.close()
     assert descriptors() == before
