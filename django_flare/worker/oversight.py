@@ -41,11 +41,21 @@ class Watch:
     started_at: float
     heard_at: float | None = None
     overdue_reports: int = 0
+    beatless_reports: int = 0
+    _beaten_at: float = -math.inf
 
     def note(self, report: Report, now: float, limit: float) -> None:
         """Learn from a report."""
+        vitals = report.vitals
         self.heard_at = now
-        self.overdue_reports = self.overdue_reports + 1 if report.vitals.overdue > limit else 0
+        self.overdue_reports = self.overdue_reports + 1 if vitals.overdue > limit else 0
+        if not vitals.worker_id or vitals.failing:
+            # It has not begun to beat, or nobody could.
+            self._beaten_at = now
+        elif math.isfinite(vitals.beat_age):
+            self._beaten_at = max(self._beaten_at, now - vitals.beat_age)
+        beatless = now - max(self._beaten_at, self.started_at)
+        self.beatless_reports = self.beatless_reports + 1 if beatless > limit else 0
 
     def forgive(self, now: float) -> None:
         """Take the silence until now for the supervisor's own, which stood still (F60)."""
@@ -59,14 +69,14 @@ class Watch:
 
     @property
     def speaks(self) -> bool:
-        """Whether its last report came in and complained of its own claim loop."""
-        return self.overdue_reports > 0
+        """Whether its last report came in and complained of a loop of its own."""
+        return bool(self.overdue_reports or self.beatless_reports)
 
     def complaint(self, now: float, limit: float) -> str:
         """Say why the child counts as stuck, "" if it does not.
 
-        It is stuck when it has said nothing for `limit` seconds, or when its claim loop, by two
-        reports in a row, is overdue for longer.
+        It is stuck when it has said nothing for `limit` seconds, or when by two reports in a row its claim
+        loop is overdue for longer, or no beat was recorded for longer although the database answers.
         """
         if self.heard_at is None:
             patience = max(limit, STARTS)
@@ -75,6 +85,8 @@ class Watch:
             return f"it has said nothing for {limit:g} s"
         if self.overdue_reports >= _REPORTS_IN_A_ROW:
             return f"its claim loop has been stuck for {limit:g} s"
+        if self.beatless_reports >= _REPORTS_IN_A_ROW:
+            return f"no beat of it has been recorded for {limit:g} s, though the database answers"
         return ""
 
 

@@ -44,7 +44,7 @@ class StartError(Exception):
 class Terms:
     """What a supervisor is told: how many children, and how long it waits for them, in seconds.
 
-    A child is stuck that has not been heard of, or whose claim loop has not moved, for `stuck_after`.
+    A child is stuck that has not been heard of, or whose claim loop or beat has not moved, for `stuck_after`.
     """
 
     processes: int
