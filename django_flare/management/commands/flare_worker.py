@@ -27,8 +27,6 @@ from django_flare.worker.supervisor import StartError, Terms
 
 logger = logging.getLogger("django_flare.worker")
 
-_TRUE = {"1", "true", "yes", "on"}
-
 
 class Command(BaseCommand):
     """Run workers in processes of their own under a supervisor, or one in this process."""
@@ -62,7 +60,7 @@ class Command(BaseCommand):
         add(
             "--burst",
             action="store_true",
-            default=_is_true(_environment("BURST")),
+            default=_environment("BURST"),
             help="exit when nothing is left to run",
         )
         add("--max-jobs", default=_environment("MAX_JOBS"), help="renew a process after so many attempts")
@@ -179,7 +177,3 @@ def _is_started_by_hand() -> bool:
 
 def _environment(name: str) -> str | None:
     return os.environ.get(f"FLARE_WORKER_{name}") or None
-
-
-def _is_true(value: str | None) -> bool:
-    return value is not None and value.lower() in _TRUE
