@@ -22,7 +22,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def now() -> float:
-    """Return seconds by the clock that judges leases: they run out while the machine is suspended, too (F32)."""
+    """Return seconds by the clock that judges leases: they run out during a suspend, too (F32)."""
     return time.clock_gettime(_CLOCK)
 
 
