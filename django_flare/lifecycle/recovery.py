@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -38,6 +38,11 @@ def beat(worker_id: str, running: int, using: str) -> Beat:
     reach("beat.before_write")
     alive = statement(partial(store.beat, worker_id, running, using), using)
     return Beat(alive, store.held_by(worker_id, using) if alive else {})
+
+
+def is_any_to_stop(worker_ids: Iterable[str], using: str) -> bool:
+    """Tell whether one of these workers holds a run that was asked to stop."""
+    return any(stop for each in worker_ids for _, stop in store.held_by(each, using).values())
 
 
 def resign(worker_id: str, using: str) -> bool:

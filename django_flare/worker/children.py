@@ -12,8 +12,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from django_flare.states import Event
 from django_flare.worker.board import Board, Overrun, open_board
 from django_flare.worker.channel import PULSE, STOP, Leash, Receiver, Report
+from django_flare.worker.errands import STOP_IS_DUE, Errand, send
 from django_flare.worker.oversight import Watch
 from django_flare.worker.vitals import Vitals
 
@@ -21,6 +23,8 @@ _LAST_MOMENT = 0.5
 """Seconds that a child gets from the end of its pipe to its own."""
 _TO_END_ITSELF = 0.5
 """Seconds that a child gets to end a run that must be over: two looks of its own watchdog."""
+_BEFORE_ASKING = 2.5
+"""Seconds of silence until somebody asks for it: after five it may have missed a beat."""
 _EXITING = 0x4  # PF_EXITING among the flags of /proc/<pid>/stat, proc(5)
 
 
@@ -48,6 +52,8 @@ class ChildProcess:
             )
             ours.pop_all()
         self.pid = self._process.pid
+        self._command = command
+        self._inquiry: subprocess.Popen[bytes] | None = None
         self.started_at = now
         self.watch = Watch(now)
         self.worker_ids: list[str] = []
@@ -94,10 +100,33 @@ class ChildProcess:
         """Return the runs that are past their end while the child is silent and cannot end them itself."""
         return self._board.overruns(now - _TO_END_ITSELF) if now >= self.watch.silent_from else []
 
+    def inquire(self, now: float) -> None:
+        """Have a process ask whether a run of it is to stop, as long as it is silent and runs something."""
+        if now < self.watch.silent_from + _BEFORE_ASKING or self._board.next_end == math.inf:
+            self._end_inquiry()
+        elif self._inquiry is None:
+            runs = dict.fromkeys(self.worker_ids, Event.RELEASE)
+            with contextlib.suppress(OSError):
+                self._inquiry = send(self._command, Errand(supervisor=os.getpid(), runs=runs, asks=True))
+
+    @property
+    def is_to_stop(self) -> bool:
+        """Whether it has been silent ever since a run of it should have heeded a stop."""
+        return self._inquiry is not None and self._inquiry.poll() == STOP_IS_DUE
+
+    def _end_inquiry(self) -> None:
+        if self._inquiry is not None:
+            self._inquiry.kill()
+            self._inquiry.wait()
+            self._inquiry = None
+
     def next_look(self, now: float) -> float:
-        """When it may be silent; and while it is, when a run of it is past its end."""
+        """When it may be silent; and while it is, when to ask for it, or when a run of it is past its end."""
         silent_from = self.watch.silent_from
-        return silent_from if now < silent_from else self._board.next_end + _TO_END_ITSELF
+        if now < silent_from:
+            return silent_from
+        ask_at = silent_from + _BEFORE_ASKING
+        return min(self._board.next_end + _TO_END_ITSELF, ask_at if now < ask_at else math.inf)
 
     @property
     def retiring(self) -> str:
@@ -134,7 +163,8 @@ class ChildProcess:
         self._process.send_signal(number)
 
     def close(self) -> None:
-        """Close the pipes and the board."""
+        """Close the pipes and the board, and ask nothing more."""
+        self._end_inquiry()
         self._board.close()
         os.close(self._orders)
         self.receiver.close()

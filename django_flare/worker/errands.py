@@ -28,6 +28,8 @@ VARIABLE = "FLARE_WORKER_ERRAND"
 """The variable by which a supervisor tells a process what to do for it."""
 _AT_ONCE = 2
 """One may wait for locked rows or a database that is away, and does not hold up the next one."""
+STOP_IS_DUE = 10
+"""The exit code of a process that has asked and found a run that should have heeded a stop."""
 _PAUSE = 5.0
 
 
@@ -35,12 +37,14 @@ _PAUSE = 5.0
 class Errand:
     """Say whose runs are to end, by which event; `supervisor` is the process that has sent it.
 
-    Those among them that `overran` end as timed out, or as stopped.
+    Those among them that `overran` end as timed out, or as stopped. With `asks` none ends: the question is
+    whether one of them is to stop.
     """
 
     supervisor: int
     runs: Mapping[str, Event]
     overran: Sequence[Overrun] = ()
+    asks: bool = False
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which the process learns it."""
@@ -55,7 +59,18 @@ def take_errand() -> Errand | None:
     told = json.loads(found)
     runs = {worker_id: Event(event) for worker_id, event in told["runs"].items()}
     overran = [Overrun(*each) for each in told["overran"]]
-    return Errand(supervisor=told["supervisor"], runs=runs, overran=overran)
+    return Errand(supervisor=told["supervisor"], runs=runs, overran=overran, asks=told["asks"])
+
+
+def send(command: Sequence[str], errand: Errand) -> subprocess.Popen[bytes]:
+    """Start a process for the errand; raises OSError when the system has no room for it."""
+    with _deaf():
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            command,
+            env={**os.environ, **errand.environment()},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
 
 class Errands:
@@ -99,13 +114,7 @@ class Errands:
     def _send(self) -> None:
         errand = Errand(supervisor=os.getpid(), runs=self._waiting, overran=self._overran)
         try:
-            with _deaf():
-                process = subprocess.Popen(  # noqa: S603 - our own command line
-                    self._command,
-                    env={**os.environ, **errand.environment()},
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+            process = send(self._command, errand)
         except OSError as error:
             self._start_at = time.monotonic() + _PAUSE
             logger.error("No process could be started to take back runs, trying again soon: %s", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 from dataclasses import dataclass
@@ -9,10 +10,14 @@ from dataclasses import dataclass
 from django_flare.states import Event
 from django_flare.worker.channel import Report
 
+logger = logging.getLogger("django_flare.worker")
+
 SOON = 30.0
 """A child that lives shorter than so many seconds has died soon after its start."""
 LONGEST_PAUSE = 30.0
 _FIRST_PAUSE = 0.5
+_HOPELESS = 3
+"""How many processes for each place may die before they could work, until none is expected to."""
 STARTS = 60.0
 """Seconds in which a child must have reported for the first time."""
 _REPORTS_IN_A_ROW = 2
@@ -88,6 +93,35 @@ class Watch:
         if self.beatless_reports >= _REPORTS_IN_A_ROW:
             return f"no beat of it has been recorded for {limit:g} s, though the database answers"
         return ""
+
+
+class Starts:
+    """Whether children come up, by those that do and those that die before."""
+
+    def __init__(self, processes: int) -> None:
+        self._hopeless_from = _HOPELESS * processes
+        self._failed = 0
+        self._any_came_up = False
+
+    def note_ready(self) -> None:
+        """Learn that one has come up."""
+        self._any_came_up, self._failed = True, 0
+
+    def note_death(self, fatal: str, code: int) -> str:
+        """Learn that one has died before; say why none is expected to come up, "" while one is."""
+        self._failed += 1
+        if fatal and not self._any_came_up:
+            return fatal
+        if self._failed < self._hopeless_from:
+            return ""
+        text = (
+            f"{self._failed} processes in a row have died before they could work, the last one: "
+            f"{describe_exit(code)}; what they said stands above"
+        )
+        if self._any_came_up:
+            logger.error("%s", text)
+            return ""
+        return text
 
 
 def fate(code: int, *, was_told: bool, was_cut_short: bool) -> Event:

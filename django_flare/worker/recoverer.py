@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,33 @@ def run_errand(errand: Errand, using: str) -> bool:
     die_with(errand.supervisor)
     seconds = 2 * flare_settings().lease.total_seconds()
     return Recoverer(using).recover(errand.runs, seconds, [_outcome(each) for each in errand.overran])
+
+
+def await_stop(errand: Errand, using: str) -> bool:
+    """Wait until a run of these workers, which cannot learn it, should have heeded a stop.
+
+    False when none was asked to stop within two leases: by then their process has been killed.
+    """
+    die_with(errand.supervisor)
+    settings = flare_settings()
+    grace, beat = settings.timeout_grace.total_seconds(), settings.beat.total_seconds()
+    asked_at, deadline = math.inf, time.monotonic() + 2 * settings.lease.total_seconds()
+    with _watched(Line(using, _PATIENCE_WITH_SERVER)) as line:
+        while time.monotonic() < min(deadline, asked_at + grace):
+            if asked_at == math.inf and _is_any_to_stop(errand, line, using):
+                asked_at = time.monotonic()
+            time.sleep(max(0.0, min(beat, asked_at + grace - time.monotonic())))
+    return asked_at < math.inf
+
+
+def _is_any_to_stop(errand: Errand, line: Line, using: str) -> bool:
+    try:
+        with line:
+            return recovery.is_any_to_stop(errand.runs, using)
+    except (DatabaseError, InterfaceError):
+        # It may answer the next time.
+        line.drop()
+        return False
 
 
 def _outcome(overrun: Overrun) -> Outcome:

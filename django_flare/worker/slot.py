@@ -80,8 +80,8 @@ class Slot(threading.Thread):
                 self._show(run)
 
     def _show(self, run: Run) -> None:
-        if run.must_end is not None:
-            since, reason = run.must_end
+        if (end := run.must_end) is not None:
+            since, reason = end
             self.entry.write(run.row.id, run.row.fence, since, stop=reason is EndReason.STOP)
 
     def cancel_queries(self, run: Run) -> None:

@@ -18,7 +18,7 @@ from django_flare.states import Event
 from django_flare.worker.board import Overrun
 from django_flare.worker.children import ChildProcess
 from django_flare.worker.errands import Errands
-from django_flare.worker.oversight import describe_exit, fate
+from django_flare.worker.oversight import Starts, describe_exit, fate
 from django_flare.worker.places import Place
 from django_flare.worker.signal_handlers import STOP_SIGNALS, handled
 from django_flare.worker.tally import Totals
@@ -32,8 +32,6 @@ _LOOK = 5.0
 """Seconds after which it looks at everything although nothing has happened."""
 _LATE = 5.0
 _LAST_ERRANDS = 10.0
-_HOPELESS = 3
-"""How many processes for each place may die before they could work, until none is expected to."""
 
 
 class StartError(Exception):
@@ -72,8 +70,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stops = 0
         self._stops_passed_on = 0
-        self._was_ready = False
-        self._failed_starts = 0
+        self._starts = Starts(terms.processes)
         self._hopeless = ""
         self._woken, self._waker = os.pipe()
         for descriptor in (self._woken, self._waker):
@@ -215,7 +212,7 @@ class Supervisor:
 
     def _note_report(self, child: ChildProcess) -> None:
         if child.was_ready:
-            self._was_ready, self._failed_starts = True, 0
+            self._starts.note_ready()
         if child.report:
             self.totals.note(child.pid, child.report.vitals.counts)
 
@@ -234,13 +231,14 @@ class Supervisor:
 
     def _kill_if_due(self, place: Place, child: ChildProcess, now: float) -> None:
         overruns = child.overruns(now)
+        child.inquire(now)
         complaint = child.watch.complaint(now, self._terms.stuck_after)
         if now >= child.kill_at:
             child.was_cut_short, child.overran = child.was_told, overruns
             logger.warning("Process %d does not end and is killed", child.pid)
             child.kill()
             child.kill_at = now + self._terms.margin
-        elif overruns and not child.receiver.is_closed:
+        elif (overruns or child.is_to_stop) and not child.receiver.is_closed:
             self._end_overrun(place, child, overruns, now)
         elif complaint and not child.receiver.is_closed:
             logger.error("Process %d is stuck and is killed: %s", child.pid, complaint)
@@ -281,26 +279,14 @@ class Supervisor:
         pause = place.backoff.after(now - child.started_at)
         place.start_at = now + pause
         if not child.was_ready:
-            self._note_failed_start(child, code)
+            fatal = child.report.fatal if child.report else ""
+            if reason := self._starts.note_death(fatal, code):
+                self._give_up(reason)
         if not self._hopeless:
             when = f"in {pause:g} s" if pause else "at once"
             logger.warning(
                 "Process %d has died: %s; the next one starts %s", child.pid, describe_exit(code), when
             )
-
-    def _note_failed_start(self, child: ChildProcess, code: int) -> None:
-        self._failed_starts += 1
-        if not self._was_ready and child.report and child.report.fatal:
-            self._give_up(child.report.fatal)
-        elif self._failed_starts >= _HOPELESS * self._terms.processes:
-            text = (
-                f"{self._failed_starts} processes in a row have died before they could work, the last one: "
-                f"{describe_exit(code)}; what they said stands above"
-            )
-            if self._was_ready:
-                logger.error("%s", text)
-            else:
-                self._give_up(text)
 
     def _give_up(self, reason: str) -> None:
         self._hopeless = self._hopeless or reason

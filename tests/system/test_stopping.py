@@ -129,6 +129,8 @@ class TestMatrix:
 
 
 LIMIT = 2
+ASKED = 10
+"""Seconds more that a stop takes if the process cannot learn of it: docs/how-to/stop-jobs.rst."""
 UNHURRIED = {"LEASE": 30, "BEAT": 1, "TIMEOUT_GRACE": 5}
 """Nobody is killed for its silence alone, or taken for dead, in the time of a test."""
 
@@ -154,6 +156,25 @@ class TestTheInterpreterIsHeld:
             assert (history(job_id), row(job_id).attempt, row(job_id).losses) == ([], 1, 0)
         assert not is_there(first)
         assert f"Process {first} is silent with a job in it past its end, and is killed" in worker.log
+        assert worker.terminate().exit_code() == 0
+
+    def test_who_holds_it_can_be_stopped(self, workers, gate):
+        """Neither it nor its process can learn of the stop."""
+        worker = workers.start("--concurrency", 2, flare=UNHURRIED)
+        other = jobs.enqueue(work.hold, {"gate": gate.path})
+        happened("started", other)
+        held = jobs.enqueue(endless.match)
+        child = jobs.continue_with(held, work.good)
+        happened("started", held)
+        asked_at = database_now()
+        assert jobs.stop(held)
+        all_in(JobState.CANCELLED, held, child)
+        seconds = (row(held).completed_at - asked_at).total_seconds()
+        assert 5 <= seconds < UNHURRIED["BEAT"] + OVERRUNNER + ASKED + ALLOWANCE
+        assert (row(held).error_message, history(held)) == ("stopped", [])
+        gate.open()
+        all_in(JobState.SUCCEEDED, other)
+        assert (history(other), row(other).attempt, row(other).losses) == ([], 1, 0)
         assert worker.terminate().exit_code() == 0
 
 

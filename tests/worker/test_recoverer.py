@@ -15,7 +15,7 @@ from django_flare.states import Event
 from django_flare.worker.board import Overrun
 from django_flare.worker.errands import Errand
 from django_flare.worker.parents import ORPHANED
-from django_flare.worker.recoverer import Recoverer, run_errand
+from django_flare.worker.recoverer import Recoverer, await_stop, run_errand
 from tests.support import Driver, make_job, row, state
 from tests.system.support import ROOT, connected_by_way_of, proxied
 from tests.worker.support import PATIENCE, USING, eventually
@@ -36,6 +36,47 @@ def test_those_past_their_end_are_recorded_as_such():
     assert run_errand(errand, USING)
     assert [state(each) for each in (late, stopped, other)] == ["dead_letter", "cancelled", "pending"]
     assert row(late).error_message.startswith("JobTimeout: the attempt ran longer than its timeout")
+
+
+class TestAwaitingAStop:
+    """F49: for a process that cannot learn of it."""
+
+    def ask(self, *names):
+        runs = {f"wrk_{name}": Event.RELEASE for name in names}
+        return await_stop(Errand(supervisor=os.getppid(), runs=runs, asks=True), USING)
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, settings):
+        settings.FLARE = {"LEASE": 1, "BEAT": 0.1, "TIMEOUT_GRACE": 0.5}
+
+    def test_a_run_that_was_asked_has_its_grace(self):
+        driver, job = Driver("wrk_silent"), make_job()
+        driver.start(job)
+        driver.request_stop(job)
+        before = time.monotonic()
+        assert self.ask("nobody", "silent")
+        assert time.monotonic() - before >= 0.5
+        assert state(job) == "processing"
+
+    def test_without_one_it_ends_with_two_leases(self, monkeypatch):
+        asked, other = Driver("wrk_other"), make_job()
+        asked.start(other)
+        asked.request_stop(other)
+        Driver("wrk_silent").start(make_job())
+        assert not self.ask("silent")
+
+    def test_a_database_that_is_away_is_asked_again(self, monkeypatch):
+        answers = [OperationalError("no server"), False, True]
+
+        def answer(*_):
+            found = answers.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        monkeypatch.setattr(recovery, "is_any_to_stop", answer)
+        assert self.ask("silent")
+        assert answers == []
 
 
 def fail(monkeypatch, *errors):

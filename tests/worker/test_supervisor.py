@@ -124,6 +124,14 @@ class TestAClosedPipe:
         eventually(lambda: not is_there(stage.helper))
 
 
+WORKER = """
+import os, sys, time
+if "FLARE_WORKER_ERRAND" in os.environ:
+    sys.exit(10)
+time.sleep(60)
+"""
+
+
 class TestAnOverrunInASilentChild:
     """F49: it cannot end it itself."""
 
@@ -133,7 +141,7 @@ class TestAnOverrunInASilentChild:
 
     @pytest.fixture
     def supervisor(self, clock):
-        supervisor = Supervisor(TERMS, [sys.executable, "-c", "input()"], lambda: clock[0])
+        supervisor = Supervisor(TERMS, [sys.executable, "-c", WORKER], lambda: clock[0])
         supervisor._start_children()
         (child,) = supervisor._children()
         child.was_ready, child.worker_ids = True, ["wrk_1"]
@@ -154,6 +162,7 @@ class TestAnOverrunInASilentChild:
         assert supervisor._patience(101.0) == pytest.approx(1.5)
         self.attend(supervisor, clock, 110.4)
         assert supervisor._patience(110.4) == pytest.approx(0.1)
+        assert supervisor._patience(103.5) == pytest.approx(1.5)
         assert child in supervisor._children()
         self.attend(supervisor, clock, 110.5)
         eventually(lambda: child._process.poll() is not None)
@@ -176,6 +185,32 @@ class TestAnOverrunInASilentChild:
         supervisor.child._board.entry(0).write(7, 4, 200.0)
         self.attend(supervisor, clock, 140.0)
         assert not supervisor.child.is_leaving
+
+    def test_somebody_asks_whether_it_is_to_stop(self, supervisor, clock):
+        child = supervisor.child
+        child._board.entry(0).write(7, 4, 900.0)
+        self.attend(supervisor, clock, 104.9)
+        assert child._inquiry is None
+        self.attend(supervisor, clock, 105.1)
+        eventually(lambda: child.is_to_stop)
+        self.attend(supervisor, clock, 106.0)
+        assert child.was_cut_short
+        assert child.overran == []
+
+    def test_nobody_asks_any_more_when_it_speaks(self, supervisor, clock):
+        child = supervisor.child
+        child._board.entry(0).write(7, 4, 900.0)
+        self.attend(supervisor, clock, 105.1)
+        asking = child._inquiry
+        child.watch.note(child.report, 105.2, 60.0)
+        self.attend(supervisor, clock, 105.3)
+        assert asking.returncode is not None
+        assert not child.is_to_stop
+        assert not child.is_leaving
+
+    def test_nobody_asks_about_one_that_runs_nothing(self, supervisor, clock):
+        self.attend(supervisor, clock, 140.0)
+        assert supervisor.child._inquiry is None
 
     def test_a_stop_of_all_knows_it_too(self, supervisor, clock):
         child = supervisor.child
