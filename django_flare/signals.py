@@ -15,4 +15,7 @@ job_started = Signal()
 """Sent before an attempt runs, from its slot: `job_id`, `queue`, `attempt`."""
 
 job_finished = Signal()
-"""Sent when an outcome is committed: `job_id`, `queue`, `attempt`, `state`, `duration` in seconds."""
+"""Sent after an outcome is committed: `job_id`, `queue`, `attempt`, `state`, `duration` in seconds.
+
+From the next slot that is free; a worker that ends without waiting may not send it.
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -40,6 +40,11 @@ def beat(worker_id: str, running: int, using: str) -> Beat:
     return Beat(alive, store.held_by(worker_id, using) if alive else {})
 
 
+def is_any_to_stop(worker_ids: Iterable[str], using: str) -> bool:
+    """Tell whether one of these workers holds a run that was asked to stop."""
+    return any(stop for each in worker_ids for _, stop in store.held_by(each, using).values())
+
+
 def resign(worker_id: str, using: str) -> bool:
     """End a worker's life after its last run: what it still holds is given back without blame.
 
@@ -58,22 +63,29 @@ def resign(worker_id: str, using: str) -> bool:
     return in_transaction(work, using)
 
 
-def recover_worker(worker_id: str, event: Event, using: str) -> int | None:
-    """End the life of a worker whose process is known to have ended; return how many runs it held.
+def recover_worker(worker_id: str, event: Event, using: str, known: Collection[Outcome] = ()) -> int | None:
+    """End the life of a worker whose process is known to have ended; return how many runs that ended.
 
     Its runs end by `event`: LOSE when it died, RELEASE when it was ended on purpose and no job is to
-    blame. None when there are more, or somebody has locked one of its rows: call again. An id that
-    is not registered holds nothing. Safe beside `recover` and beside a late beat, as that is.
+    blame. Those of which an outcome is `known` end by that, before the others. None when there are more, or
+    somebody has locked one of its rows: call again. An id that is not registered holds nothing. Safe beside
+    `recover` and beside a late beat, as that is.
     """
-    return in_transaction(partial(_recover_worker, worker_id, event, using), using)
+    return in_transaction(partial(_recover_worker, worker_id, event, using, known), using)
 
 
-def _recover_worker(worker_id: str, event: Event, using: str) -> int | None:
+def _recover_worker(worker_id: str, event: Event, using: str, known: Collection[Outcome]) -> int | None:
     store.lock(worker_id, using)
     runs = store.runs_of([worker_id], _RUNS_AT_ONCE, using)
     reach("recover.after_select")
-    applied = _end_runs(runs, event, using)
-    if len(runs) == _RUNS_AT_ONCE or applied.busy:
+    ended = {(each.id, each.fence): each for each in known if (each.id, each.fence) in runs}
+    apart = apply_within(list(ended.values()), using)
+    if apart.states:
+        announce.claimable(using)
+        # The others in a transaction of their own, so that each takes its locks in order.
+        return None
+    applied = _end_runs([each for each in runs if each not in ended], event, using)
+    if len(runs) == _RUNS_AT_ONCE or apart.busy or applied.busy:
         return None
     store.unregister(worker_id, using)
     return len(applied.states)

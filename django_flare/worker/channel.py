@@ -1,4 +1,4 @@
-"""What ties a child to its supervisor: two pipes, one for orders and one for reports.
+"""What ties a child to its supervisor: two pipes, one for orders and one for reports, and a board.
 
 Each report is one line of JSON with all there is to know, so that a lost one does no harm.
 """
@@ -28,10 +28,11 @@ STOP = b"."
 
 @dataclass(frozen=True, kw_only=True)
 class Leash:
-    """Say what ties a child to its supervisor: two pipes' descriptors, and the parent's process id."""
+    """Say what ties a child to its supervisor: two pipes and a board by descriptor, and the parent's id."""
 
     orders: int
     reports: int
+    board: int
     supervisor: int
 
     def environment(self) -> dict[str, str]:
@@ -45,7 +46,7 @@ def take_leash() -> Leash | None:
     if found is None:
         return None
     leash = Leash(**json.loads(found))
-    for descriptor in (leash.orders, leash.reports):
+    for descriptor in (leash.orders, leash.reports, leash.board):
         os.set_inheritable(descriptor, False)
     return leash
 
@@ -58,8 +59,8 @@ class Report:
 
     `is_ready` once it has registered; `retiring` is why it claims nothing more, empty while it does;
     `within` the seconds in which it will have ended then, infinite if it waits for its runs as long as
-    they take. After `has_resigned` it holds no run any more. `fatal` is an error at the start that will
-    not pass by itself.
+    they take. It `has_overrun` when a handler in it did not end when told to. After `has_resigned` it holds
+    no run any more. `fatal` is an error at the start that will not pass by itself.
     """
 
     vitals: Vitals
@@ -67,6 +68,7 @@ class Report:
     retiring: str = ""
     within: float = math.inf
     is_ready: bool = False
+    has_overrun: bool = False
     has_resigned: bool = False
     fatal: str = ""
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from django_flare.worker.board import Board
 from django_flare.worker.channel import PULSE, Leash, Report, Sender, file_of
 from django_flare.worker.options import WorkerOptions
 from django_flare.worker.parents import ORPHANED, die_with
@@ -40,7 +41,10 @@ class Child:
         self._orders = leash.orders
         self._pipes = {descriptor: file_of(descriptor) for descriptor in (leash.orders, leash.reports)}
         self._sender = Sender(leash.reports)
-        self._service = WorkerService(options, self._report, self._distrust)
+        board = Board(leash.board)
+        # What is mapped stays, whatever a handler closes.
+        os.close(leash.board)
+        self._service = WorkerService(options, self._report, self._distrust, board)
         self._memory = MemoryWatch(self._service, options.max_memory)
         self._ended = threading.Event()
         self._has_complained = False
@@ -106,6 +110,7 @@ class Child:
                 retiring=service.retiring,
                 within=service.ends_within,
                 is_ready=service.is_ready,
+                has_overrun=service.has_overrun,
                 has_resigned=service.has_resigned,
                 **more,
             )

@@ -1,4 +1,4 @@
-"""A child as its supervisor holds it: the process and the two pipes."""
+"""A child as its supervisor holds it: the process, the two pipes and the board."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from django_flare.states import Event
+from django_flare.worker.board import Board, Overrun, open_board
 from django_flare.worker.channel import PULSE, STOP, Leash, Receiver, Report
+from django_flare.worker.errands import STOP_IS_DUE, Errand, send
 from django_flare.worker.oversight import Watch
 from django_flare.worker.vitals import Vitals
 
 _LAST_MOMENT = 0.5
 """Seconds that a child gets from the end of its pipe to its own."""
+_TO_END_ITSELF = 0.5
+"""Seconds that a child gets to end a run that must be over: two looks of its own watchdog."""
+_BEFORE_ASKING = 2.5
+"""Seconds of silence until somebody asks for it: after five it may have missed a beat."""
 _EXITING = 0x4  # PF_EXITING among the flags of /proc/<pid>/stat, proc(5)
 
 
@@ -30,17 +37,23 @@ class ChildProcess:
             orders, self._orders = _pipe(its, ours)
             reports, far_end = _pipe(ours, its)
             self.receiver = Receiver(reports)
-            leash = Leash(orders=orders, reports=far_end, supervisor=os.getpid())
+            board = open_board()
+            its.callback(os.close, board)
+            self._board = Board(board)
+            ours.callback(self._board.close)
+            leash = Leash(orders=orders, reports=far_end, board=board, supervisor=os.getpid())
             # A session of its own, so that Ctrl-C in a terminal reaches the supervisor alone.
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 command,
                 env={**os.environ, **leash.environment()},
-                pass_fds=(orders, far_end),
+                pass_fds=(orders, far_end, board),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
             ours.pop_all()
         self.pid = self._process.pid
+        self._command = command
+        self._inquiry: subprocess.Popen[bytes] | None = None
         self.started_at = now
         self.watch = Watch(now)
         self.worker_ids: list[str] = []
@@ -53,8 +66,9 @@ class ChildProcess:
         self.was_told = False
         """Whether its end was asked for, by itself or by the supervisor."""
         self.was_cut_short = False
-        """Whether it was killed because its end took too long."""
-
+        """Whether it was killed for what only some of its runs are to blame for, or none."""
+        self.overran: list[Overrun] = []
+        """The runs that were past their end when it was killed."""
         self.cut_at = math.inf
         """When it is killed although it was not to end, since its pipe is closed."""
 
@@ -81,6 +95,38 @@ class ChildProcess:
         silence, vitals = now - heard_at, report.vitals
         late = max(0.0, silence - 2 * PULSE)
         return replace(vitals, overdue=vitals.overdue + late, beat_age=vitals.beat_age + silence)
+
+    def overruns(self, now: float) -> list[Overrun]:
+        """Return the runs that are past their end while the child is silent and cannot end them itself."""
+        return self._board.overruns(now - _TO_END_ITSELF) if now >= self.watch.silent_from else []
+
+    def inquire(self, now: float) -> None:
+        """Have a process ask whether a run of it is to stop, as long as it is silent and runs something."""
+        if now < self.watch.silent_from + _BEFORE_ASKING or self._board.next_end == math.inf:
+            self._end_inquiry()
+        elif self._inquiry is None:
+            runs = dict.fromkeys(self.worker_ids, Event.RELEASE)
+            with contextlib.suppress(OSError):
+                self._inquiry = send(self._command, Errand(supervisor=os.getpid(), runs=runs, asks=True))
+
+    @property
+    def is_to_stop(self) -> bool:
+        """Whether it has been silent ever since a run of it should have heeded a stop."""
+        return self._inquiry is not None and self._inquiry.poll() == STOP_IS_DUE
+
+    def _end_inquiry(self) -> None:
+        if self._inquiry is not None:
+            self._inquiry.kill()
+            self._inquiry.wait()
+            self._inquiry = None
+
+    def next_look(self, now: float) -> float:
+        """When it may be silent; and while it is, when to ask for it, or when a run of it is past its end."""
+        silent_from = self.watch.silent_from
+        if now < silent_from:
+            return silent_from
+        ask_at = silent_from + _BEFORE_ASKING
+        return min(self._board.next_end + _TO_END_ITSELF, ask_at if now < ask_at else math.inf)
 
     @property
     def retiring(self) -> str:
@@ -117,7 +163,9 @@ class ChildProcess:
         self._process.send_signal(number)
 
     def close(self) -> None:
-        """Close the pipes."""
+        """Close the pipes and the board, and ask nothing more."""
+        self._end_inquiry()
+        self._board.close()
         os.close(self._orders)
         self.receiver.close()
 

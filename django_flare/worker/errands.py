@@ -15,9 +15,10 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from django_flare.states import Event
+from django_flare.worker.board import Overrun
 from django_flare.worker.oversight import describe_exit
 from django_flare.worker.signal_handlers import STOP_SIGNALS
 
@@ -27,19 +28,27 @@ VARIABLE = "FLARE_WORKER_ERRAND"
 """The variable by which a supervisor tells a process what to do for it."""
 _AT_ONCE = 2
 """One may wait for locked rows or a database that is away, and does not hold up the next one."""
+STOP_IS_DUE = 10
+"""The exit code of a process that has asked and found a run that should have heeded a stop."""
 _PAUSE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Errand:
-    """Say whose runs are to end, by which event; `supervisor` is the process that has sent it."""
+    """Say whose runs are to end, by which event; `supervisor` is the process that has sent it.
+
+    Those among them that `overran` end as timed out, or as stopped. With `asks` none ends: the question is
+    whether one of them is to stop.
+    """
 
     supervisor: int
     runs: Mapping[str, Event]
+    overran: Sequence[Overrun] = ()
+    asks: bool = False
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which the process learns it."""
-        return {VARIABLE: json.dumps({"supervisor": self.supervisor, "runs": self.runs})}
+        return {VARIABLE: json.dumps(asdict(self))}
 
 
 def take_errand() -> Errand | None:
@@ -49,7 +58,19 @@ def take_errand() -> Errand | None:
         return None
     told = json.loads(found)
     runs = {worker_id: Event(event) for worker_id, event in told["runs"].items()}
-    return Errand(supervisor=told["supervisor"], runs=runs)
+    overran = [Overrun(*each) for each in told["overran"]]
+    return Errand(supervisor=told["supervisor"], runs=runs, overran=overran, asks=told["asks"])
+
+
+def send(command: Sequence[str], errand: Errand) -> subprocess.Popen[bytes]:
+    """Start a process for the errand; raises OSError when the system has no room for it."""
+    with _deaf():
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            command,
+            env={**os.environ, **errand.environment()},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
 
 class Errands:
@@ -58,12 +79,14 @@ class Errands:
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
         self._waiting: dict[str, Event] = {}
+        self._overran: list[Overrun] = []
         self._under_way: list[subprocess.Popen[bytes]] = []
         self._start_at = 0.0
 
-    def put(self, worker_id: str, event: Event) -> None:
-        """Let the runs of this worker end by `event`, by the next process that is sent."""
+    def put(self, worker_id: str, event: Event, overran: Sequence[Overrun] = ()) -> None:
+        """Let the runs of this worker end by `event`, or as overrun, by the next process that is sent."""
         self._waiting[worker_id] = event
+        self._overran += overran
 
     def look(self) -> None:
         """Reap who is back, and send somebody if there is something to do."""
@@ -89,21 +112,15 @@ class Errands:
             process.wait()
 
     def _send(self) -> None:
-        errand = Errand(supervisor=os.getpid(), runs=self._waiting)
+        errand = Errand(supervisor=os.getpid(), runs=self._waiting, overran=self._overran)
         try:
-            with _deaf():
-                process = subprocess.Popen(  # noqa: S603 - our own command line
-                    self._command,
-                    env={**os.environ, **errand.environment()},
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+            process = send(self._command, errand)
         except OSError as error:
             self._start_at = time.monotonic() + _PAUSE
             logger.error("No process could be started to take back runs, trying again soon: %s", error)
             return
         self._under_way.append(process)
-        self._waiting = {}
+        self._waiting, self._overran = {}, []
 
 
 def _is_back(process: subprocess.Popen[bytes]) -> bool:

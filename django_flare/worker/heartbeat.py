@@ -14,7 +14,7 @@ from django_flare.lifecycle import recovery
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
 from django_flare.worker.dispatcher import Dispatcher
-from django_flare.worker.identity import Identity
+from django_flare.worker.identity import Identity, now
 from django_flare.worker.lines import Line
 from django_flare.worker.runs import EndReason, Run
 
@@ -74,7 +74,7 @@ class Heartbeat(threading.Thread):
             self.line.drop()
 
     def _do_beat(self) -> None:
-        sent_at = time.monotonic()
+        sent_at = now()
         runs = dict(self._dispatcher.in_hand)
         beat = recovery.beat(self._identity.worker_id, len(runs), self._using)
         if not beat.alive:

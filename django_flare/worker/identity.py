@@ -17,6 +17,13 @@ from django_flare.worker import logs
 from django_flare.worker.options import WorkerOptions
 
 _HOST_CHARACTERS = 30
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux's monotonic clock stands still while the machine is suspended; that of macOS does not."""
+
+
+def now() -> float:
+    """Return seconds by the clock that judges leases: they run out during a suspend, too (F32)."""
+    return time.clock_gettime(_CLOCK)
 
 
 class Identity:
@@ -34,19 +41,19 @@ class Identity:
     @property
     def may_claim(self) -> bool:
         """Whether the last beat is recent enough that nobody can have declared this worker dead."""
-        return self._last_beat is not None and time.monotonic() - self._last_beat < self._lease
+        return self._last_beat is not None and now() - self._last_beat < self._lease
 
     @property
     def beat_age(self) -> float:
         """Seconds since the last recorded beat was sent; infinite before the first."""
-        return math.inf if self._last_beat is None else time.monotonic() - self._last_beat
+        return math.inf if self._last_beat is None else now() - self._last_beat
 
     def register(self) -> None:
         """Register under a new id, which is announced before there can be a row that names it."""
         worker_id = _new_worker_id()
         if self._announce is not None:
             self._announce(worker_id)
-        before = time.monotonic()
+        before = now()
         recovery.register(
             self._options.database,
             id=worker_id,
@@ -62,7 +69,7 @@ class Identity:
         logs.note_worker_id(worker_id)
 
     def note_beat(self, sent_at: float) -> None:
-        """Learn that the beat sent at the monotonic time `sent_at` was recorded."""
+        """Learn that the beat was recorded that was sent at `sent_at`, by `now()`."""
         self._last_beat = sent_at
 
     def forget(self) -> None:

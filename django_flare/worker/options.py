@@ -19,6 +19,7 @@ MAX_PORT = 65535
 LOG_FORMATS = ("text", "json")
 MAX_PROCESSES = 64
 _HOUR = 3600.0
+_ON, _OFF = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 _UNITS = {"M": 2**20, "G": 2**30}
 _MEMORY = re.compile(r"([0-9]{1,9})([MG]?)", re.ASCII)
 _LEAST_MEMORY, _MOST_MEMORY = 2**20, 2**40
@@ -52,7 +53,7 @@ def read_options(given: Mapping[str, Any]) -> WorkerOptions:
         concurrency=_whole(given, "concurrency", WorkerOptions.concurrency, MAX_SLOTS),
         processes=_whole(given, "processes", WorkerOptions.processes, MAX_PROCESSES, least=0),
         poll_interval=_seconds(given, "poll_interval", settings.poll_interval, 0.001),
-        burst=bool(given.get("burst")),
+        burst=_switch(given, "burst"),
         max_jobs=_whole(given, "max_jobs", None, 2**63 - 1),
         max_memory=_memory(given.get("max_memory")),
         shutdown_timeout=_seconds(given, "shutdown_timeout", WorkerOptions.shutdown_timeout, 0.0),
@@ -89,6 +90,16 @@ def _whole(given: Mapping[str, Any], name: str, default: Any, most: int, least: 
     if not least <= number <= most:
         raise ValueError(f"{_flag(name)}: {number}, a whole number from {least} to {most}")
     return number
+
+
+def _switch(given: Mapping[str, Any], name: str) -> bool:
+    """Return whether it is on; text is the environment's, since a flag on the command line takes none."""
+    value = given.get(name)
+    if not isinstance(value, str):
+        return bool(value)
+    if value.lower() not in _ON | _OFF:
+        raise ValueError(f"FLARE_WORKER_{name.upper()}: {value!r}, 1, true, yes, on or 0, false, no, off")
+    return value.lower() in _ON
 
 
 def _memory(value: Any) -> int | None:

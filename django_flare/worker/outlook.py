@@ -11,7 +11,9 @@ from django_flare.states import JobState
 from django_flare.worker.options import WorkerOptions
 
 _NAMES_LAST = 1.0
-_DUE_LASTS = 10.0
+_DUE_LASTS = 3.0
+"""Seconds that a lost wake-up may hide a due time; at each poll it would cost an idle worker a third more."""
+_DUE_LASTS_AT_MOST = 10.0
 _DUE_PAUSE = 0.05
 _ATTENTIVE_PAUSE = 0.003
 
@@ -49,7 +51,8 @@ class Outlook:
     def rely(self, poll_interval: float, *, has_wakeups: bool) -> None:
         """Poll at this interval, with wake-ups or without; from any thread, in force after the next look."""
         self._poll_interval = poll_interval
-        self._due_lasts = _DUE_LASTS if has_wakeups else poll_interval
+        asked = min(max(_DUE_LASTS, poll_interval), _DUE_LASTS_AT_MOST)
+        self._due_lasts = asked if has_wakeups else poll_interval
 
     @property
     def queues(self) -> list[str]:

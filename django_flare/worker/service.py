@@ -16,6 +16,7 @@ from django_flare.conf import flare_settings
 from django_flare.definitions import registry
 from django_flare.lifecycle import recovery
 from django_flare.store.faults import is_passing
+from django_flare.worker.board import Board
 from django_flare.worker.deadlines import Deadlines
 from django_flare.worker.dispatcher import Dispatcher
 from django_flare.worker.heartbeat import Heartbeat
@@ -44,7 +45,8 @@ class WorkerService:
 
     `changed` is called when there is something new to tell the supervisor, which replaces this process
     when it retires. Without one, a handler that nothing can end keeps a thread of this process.
-    `distrust` is called before a failure counts: it may end the process instead.
+    `distrust` is called before a failure counts: it may end the process instead. On `board` the slots show
+    what they run.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class WorkerService:
         options: WorkerOptions,
         changed: Callable[[], object] | None = None,
         distrust: Callable[[], object] | None = None,
+        board: Board | None = None,
     ) -> None:
         self._options = options
         self._changed = changed or (lambda: None)
@@ -67,6 +70,7 @@ class WorkerService:
             attention=kind.attention if kind else 0,
         )
         self._dispatcher = Dispatcher(options, self._identity, self._outlook, self._overran, distrust)
+        self._dispatcher.slots.board = board or Board()
         self._heartbeat = Heartbeat(self._dispatcher, self._identity, options.database)
         self._housekeeper = Housekeeper(lambda: self._heartbeat.is_steady, options.database)
         wake = self._dispatcher.inbox.wake
@@ -84,6 +88,8 @@ class WorkerService:
         """Why this worker retires, empty while it does not."""
         self.is_ready = False
         """Whether the worker has registered."""
+        self.has_overrun = False
+        """Whether a handler did not end when told to."""
         self.has_resigned = False
         """Whether the worker's row is gone and it holds no run."""
         self.ended = threading.Event()
@@ -147,6 +153,7 @@ class WorkerService:
 
     def _overran(self, run: Run) -> None:
         what = f"{run.row.job_type} {run.row.public_id} did not end when told to"
+        self.has_overrun = True
         if self.has_supervisor:
             logger.warning("%s; its process is replaced", what)
             self.retire(what)

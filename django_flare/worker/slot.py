@@ -15,6 +15,7 @@ from django_flare.errors import JobCancelled, JobTimeout
 from django_flare.lifecycle.finish import NotRecordedError, record_with
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.worker import reports
+from django_flare.worker.board import Entry
 from django_flare.worker.connections import check_idle_connections, clean_connections, drop_connections
 from django_flare.worker.event_loop import EventLoop
 from django_flare.worker.logs import escape
@@ -42,9 +43,12 @@ class Slot(threading.Thread):
         using: str,
         done: Callable[[Run], object],
         may_start: Callable[[], bool],
+        entry: Entry,
     ) -> None:
         super().__init__(name="flare-slot", daemon=True)
         self.current: Run | None = None
+        self.entry = entry
+        """Where it shows what it runs."""
         self._lock = threading.Lock()
         self._connections: Connections = {}
         self._abandoned = False
@@ -68,6 +72,17 @@ class Slot(threading.Thread):
         else:
             self._waiting.put(None)
         drop_connections()
+
+    def note_end(self, run: Run) -> None:
+        """Show, if `run` still runs here, by when it must be over."""
+        with self._lock:
+            if self.current is run:
+                self._show(run)
+
+    def _show(self, run: Run) -> None:
+        if (end := run.must_end) is not None:
+            since, reason = end
+            self.entry.write(run.row.id, run.row.fence, since, stop=reason is EndReason.STOP)
 
     def cancel_queries(self, run: Run) -> None:
         """Cancel the queries that `run` has in progress, at most every two seconds, if it still runs here."""
@@ -100,6 +115,7 @@ class Slot(threading.Thread):
             if self.current is not run:
                 return False
             self._abandoned, self.current = True, None
+            self.entry.clear()
             self._cancel_queries(run)
             return True
 
@@ -138,6 +154,7 @@ class Slot(threading.Thread):
         """Return how the run ended; whatever the handler raises is an outcome too (F48)."""
         try:
             self.current = run
+            self._show(run)
             check_idle_connections(time.monotonic() - self._idle_since)
             _send_started(run)
             if run.definition.atomic:
@@ -163,6 +180,9 @@ class Slot(threading.Thread):
         """End the time in which the run may be interrupted; False when it was abandoned."""
         with self._lock:
             self.current = None
+            if not self._abandoned:
+                # Otherwise it is another slot's by now.
+                self.entry.clear()
         # An exception that was raised in this thread until now arrives at a call.
         _breathe()
         return not self._abandoned

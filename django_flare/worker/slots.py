@@ -9,6 +9,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from django_flare.conf import flare_settings
+from django_flare.worker.board import Board, Entry
 from django_flare.worker.event_loop import EventLoop
 from django_flare.worker.runs import Run, overrun
 from django_flare.worker.slot import Notice, Slot
@@ -44,17 +45,22 @@ class Slots:
         self._may_start = may_start
         self._overran = overran
         self._count = count
+        self.board = Board()
+        """Where slots show what they run; to be set before the start."""
+        self._free_entries: list[Entry] = []
         self._slots: list[Slot] = []
         self._abandoned: list[Slot] = []
         self._waiting: SimpleQueue[Run | Notice | None] = SimpleQueue()
         self._loop = EventLoop()
         self._has_complained = False
         self._stopped = threading.Event()
+        self._grace = flare_settings().timeout_grace.total_seconds()
         # A thread that never waits for the database: the overrunning job may be what locks it.
         self._watchdog = threading.Thread(target=self._watch, name="flare-watchdog", daemon=True)
 
     def start(self) -> None:
         """Start the threads."""
+        self._free_entries = [self.board.entry(place, self._grace) for place in reversed(range(self._count))]
         self._fill()
         self._watchdog.start()
 
@@ -96,6 +102,7 @@ class Slots:
             if now < since:
                 continue
             run.tell_to_end(reason)
+            slot.note_end(run)
             if now >= since + _TELL_TO_RAISE:
                 slot.interrupt(run)
             # Again and again: another than at first, for code in C goes on before anything is raised in it.
@@ -106,6 +113,7 @@ class Slots:
 
     def _give_up(self, slot: Slot, run: Run) -> None:
         self._slots.remove(slot)
+        self._free_entries.append(slot.entry)
         self._abandoned = [*(each for each in self._abandoned if each.is_alive()), slot]
         run.finish(overrun(run))
         self._done(run)
@@ -117,10 +125,12 @@ class Slots:
 
     def _fill(self) -> None:
         while len(self._slots) < self._count:
-            slot = Slot(self._waiting, self._loop, self._using, self._done, self._may_start)
+            entry = self._free_entries[-1]
+            slot = Slot(self._waiting, self._loop, self._using, self._done, self._may_start, entry)
             slot.start()
             # Only now: one whose thread could not start neither runs nor can be waited for.
             self._slots.append(slot)
+            self._free_entries.pop()
 
     def _refill(self) -> None:
         """Put new slots in the place of those given up; what the system has no room for comes later."""
@@ -148,9 +158,8 @@ class Slots:
         return not left_behind and not any(slot.current for slot in slots)
 
     def _watch(self) -> None:
-        grace = flare_settings().timeout_grace.total_seconds()
         while not self._stopped.wait(_TICK):
             try:
-                self.escalate(grace)
+                self.escalate(self._grace)
             except Exception:
                 logger.exception("Enforcing timeouts and stops failed")

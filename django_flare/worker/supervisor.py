@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django_flare.states import Event
+from django_flare.worker.board import Overrun
 from django_flare.worker.children import ChildProcess
 from django_flare.worker.errands import Errands
-from django_flare.worker.oversight import describe_exit, fate
+from django_flare.worker.oversight import Starts, describe_exit, fate
 from django_flare.worker.places import Place
 from django_flare.worker.signal_handlers import STOP_SIGNALS, handled
 from django_flare.worker.tally import Totals
@@ -31,8 +32,6 @@ _LOOK = 5.0
 """Seconds after which it looks at everything although nothing has happened."""
 _LATE = 5.0
 _LAST_ERRANDS = 10.0
-_HOPELESS = 3
-"""How many processes for each place may die before they could work, until none is expected to."""
 
 
 class StartError(Exception):
@@ -43,7 +42,7 @@ class StartError(Exception):
 class Terms:
     """What a supervisor is told: how many children, and how long it waits for them, in seconds.
 
-    A child is stuck that has not been heard of, or whose claim loop has not moved, for `stuck_after`.
+    A child is stuck that has not been heard of, or whose claim loop or beat has not moved, for `stuck_after`.
     """
 
     processes: int
@@ -71,8 +70,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stops = 0
         self._stops_passed_on = 0
-        self._was_ready = False
-        self._failed_starts = 0
+        self._starts = Starts(terms.processes)
         self._hopeless = ""
         self._woken, self._waker = os.pipe()
         for descriptor in (self._woken, self._waker):
@@ -172,7 +170,7 @@ class Supervisor:
                 child.watch.forgive(now)
 
     def _patience(self, now: float) -> float:
-        moments = [min(child.kill_at, child.cut_at) for child in self._children()]
+        moments = [min(each.kill_at, each.cut_at, each.next_look(now)) for each in self._children()]
         if not self.is_stopping:
             moments += [
                 place.start_at for place in self._places if not place.serving and place.start_at > now
@@ -199,7 +197,7 @@ class Supervisor:
         child.read(now, self._terms.stuck_after)
         self._note_report(child)
         if child.retiring and not child.is_leaving:
-            self._let_go(place, child)
+            self._let_go(place, child, child.retiring)
         if code is not None:
             self._bury(place, child, code, now)
             return
@@ -210,19 +208,19 @@ class Supervisor:
             child.kill_before(now + child.report.within + self._terms.margin)
         if child.has_resigned:
             child.kill_before(now + self._terms.margin)
-        self._kill_if_due(child, now)
+        self._kill_if_due(place, child, now)
 
     def _note_report(self, child: ChildProcess) -> None:
         if child.was_ready:
-            self._was_ready, self._failed_starts = True, 0
+            self._starts.note_ready()
         if child.report:
             self.totals.note(child.pid, child.report.vitals.counts)
 
-    def _let_go(self, place: Place, child: ChildProcess) -> None:
+    def _let_go(self, place: Place, child: ChildProcess, reason: str) -> None:
         child.is_leaving = child.was_told = True
         place.remove(child)
         place.leaving.append(child)
-        logger.info("Process %d retires: %s", child.pid, child.retiring)
+        logger.info("Process %d retires: %s", child.pid, reason)
 
     def _cut_off_if_due(self, child: ChildProcess, now: float) -> None:
         # Later if it is ending, which what its handlers have left running is to survive. Else a handler has
@@ -231,13 +229,17 @@ class Supervisor:
             child.kill()
             child.cut_at = now + self._terms.margin
 
-    def _kill_if_due(self, child: ChildProcess, now: float) -> None:
+    def _kill_if_due(self, place: Place, child: ChildProcess, now: float) -> None:
+        overruns = child.overruns(now)
+        child.inquire(now)
         complaint = child.watch.complaint(now, self._terms.stuck_after)
         if now >= child.kill_at:
-            child.was_cut_short = child.was_told
+            child.was_cut_short, child.overran = child.was_told, overruns
             logger.warning("Process %d does not end and is killed", child.pid)
             child.kill()
             child.kill_at = now + self._terms.margin
+        elif (overruns or child.is_to_stop) and not child.receiver.is_closed:
+            self._end_overrun(place, child, overruns, now)
         elif complaint and not child.receiver.is_closed:
             logger.error("Process %d is stuck and is killed: %s", child.pid, complaint)
             # While it speaks no handler holds it up, so no job is to blame.
@@ -245,15 +247,27 @@ class Supervisor:
             child.kill()
             child.watch.forgive(now)
 
+    def _end_overrun(self, place: Place, child: ChildProcess, overruns: list[Overrun], now: float) -> None:
+        # What holds its interpreter keeps its watchdog from ending anything; the other runs are given back.
+        logger.error("Process %d is silent with a job in it past its end, and is killed", child.pid)
+        child.was_cut_short, child.overran = True, overruns
+        child.kill()
+        child.watch.forgive(now)
+        if not child.is_leaving:
+            self._let_go(place, child, "a job in it could not be ended otherwise")
+
     def _bury(self, place: Place, child: ChildProcess, code: int, now: float) -> None:
         self._forget_pipe(child)
+        if child.report and child.report.has_overrun:
+            # With it ends what the overrun handler has started (F49). After other ends that may go on.
+            child.kill()
         child.close()
         self.totals.end(child.pid)
         event = fate(code, was_told=child.was_told, was_cut_short=child.was_cut_short)
         # Before it was ready it has claimed nothing.
         if child.was_ready and not child.has_resigned:
             for worker_id in child.worker_ids:
-                self._errands.put(worker_id, event)
+                self._errands.put(worker_id, event, child.overran)
         place.remove(child)
         if child.was_told:
             if event is Event.LOSE:
@@ -265,26 +279,14 @@ class Supervisor:
         pause = place.backoff.after(now - child.started_at)
         place.start_at = now + pause
         if not child.was_ready:
-            self._note_failed_start(child, code)
+            fatal = child.report.fatal if child.report else ""
+            if reason := self._starts.note_death(fatal, code):
+                self._give_up(reason)
         if not self._hopeless:
             when = f"in {pause:g} s" if pause else "at once"
             logger.warning(
                 "Process %d has died: %s; the next one starts %s", child.pid, describe_exit(code), when
             )
-
-    def _note_failed_start(self, child: ChildProcess, code: int) -> None:
-        self._failed_starts += 1
-        if not self._was_ready and child.report and child.report.fatal:
-            self._give_up(child.report.fatal)
-        elif self._failed_starts >= _HOPELESS * self._terms.processes:
-            text = (
-                f"{self._failed_starts} processes in a row have died before they could work, the last one: "
-                f"{describe_exit(code)}; what they said stands above"
-            )
-            if self._was_ready:
-                logger.error("%s", text)
-            else:
-                self._give_up(text)
 
     def _give_up(self, reason: str) -> None:
         self._hopeless = self._hopeless or reason

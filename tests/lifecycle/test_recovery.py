@@ -8,8 +8,10 @@ from django.db import IntegrityError
 
 from django_flare import JobState, jobs
 from django_flare.definitions import registry
+from django_flare.errors import JobTimeout
 from django_flare.lifecycle import finish, recovery
 from django_flare.lifecycle.claim import ClaimRequest, take_turn
+from django_flare.lifecycle.failures import describe
 from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Worker
@@ -396,6 +398,39 @@ def test_a_worker_that_was_ended_on_purpose_releases_its_runs(driver):
     assert (state(job), row(job).attempt, row(job).losses) == (PENDING, 0, 0)
     assert not Attempt.objects.exists()
     assert registered() == set()
+
+
+def test_the_runs_that_are_to_blame_end_by_outcomes_of_their_own(driver):
+    """F49: killed with a job in it that could not be ended otherwise; the others have done nothing."""
+    late, stopped, neighbour, older = (make_job(max_attempts=1) for _ in range(4))
+    failure = describe(JobTimeout("too long"))
+    known = []
+    for job, event, facts in [
+        (late, Event.FAIL, {"failure": failure, "timed_out": True}),
+        (stopped, Event.STOPPED, {}),
+    ]:
+        run = driver.start(job)
+        known.append(Outcome(id=run.id, fence=run.fence, event=event, **facts))
+    driver.start(neighbour)
+    run = driver.start(older)
+    known.append(Outcome(id=run.id, fence=run.fence - 1, event=Event.FAIL, failure=failure))
+    assert recovery.recover_worker(driver.worker_id, Event.RELEASE, USING, known) is None
+    assert states(late, stopped, neighbour, older) == [DEAD_LETTER, CANCELLED, PROCESSING, PROCESSING]
+    assert recovery.recover_worker(driver.worker_id, Event.RELEASE, USING, known) == 2
+    assert states(late, stopped, neighbour, older) == [DEAD_LETTER, CANCELLED, PENDING, PENDING]
+    assert Attempt.objects.get().outcome == AttemptOutcome.TIMED_OUT
+    assert (row(late).attempt, row(late).losses, row(neighbour).attempt) == (1, 0, 0)
+    assert row(stopped).error_message == "stopped"
+    assert registered() == set()
+
+
+def test_a_worker_stays_until_they_have_ended(driver, monkeypatch):
+    run = driver.start(make_job())
+    outcome = Outcome(id=run.id, fence=run.fence, event=Event.STOPPED)
+    with monkeypatch.context() as patched:
+        patched.setattr(recovery, "apply_within", lambda outcomes, using: Applied(busy=list(outcomes)))
+        assert recovery.recover_worker(driver.worker_id, Event.RELEASE, USING, [outcome]) is None
+    assert registered() == {"wrk_first"}
 
 
 def test_a_worker_that_was_recovered_by_others_holds_nothing(driver, clock):

@@ -49,3 +49,20 @@ def _all_beat_for_longer_than_a_lease():
     lease = timedelta(seconds=SHORT_LEASE["LEASE"])
     for pk, at in first_beats:
         eventually(Worker.objects.filter(pk=pk, last_beat_at__gt=at + lease).exists)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="about Linux")
+def test_after_a_suspend_nothing_is_started_that_was_claimed_before(workers):
+    """F32: the monotonic clock stands still meanwhile, and others may have had the jobs."""
+    jobs.enqueue_many(work.quick, [{"n": n} for n in range(50)])
+    last = jobs.enqueue(work.pass_over_an_hour)
+    after = jobs.enqueue_many(work.quick, [{"n": n} for n in range(50, 100)])
+    # The next beat, by which it may claim again, is a while away.
+    workers.start("--concurrency", 1, flare={"BEAT": 5, "LEASE": 30})
+    all_in(JobState.SUCCEEDED, last, *after)
+    found = dict(Job.objects.filter(public_id__in=after).values_list("public_id", "fence"))
+    assert 2 in found.values(), "none had been claimed with it"
+    suspended_at = row(last).completed_at
+    started = Job.objects.filter(public_id__in=after, fence=2).values_list("started_at", flat=True)
+    assert min(started) > suspended_at
+    assert set(Job.objects.values_list("attempt", "losses")) == {(1, 0)}

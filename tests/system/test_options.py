@@ -27,6 +27,13 @@ def test_a_bad_value_is_one_line_and_exit_code_2():
     assert line.startswith("CommandError: --queues: ' ' is not allowed")
 
 
+def test_a_switch_of_the_environment_that_is_neither_on_nor_off_is_one():
+    finished = _run([], {"FLARE_WORKER_BURST": "maybe"})
+    assert (finished.returncode, finished.stdout) == (2, "")
+    (line,) = finished.stderr.splitlines()
+    assert line == "CommandError: FLARE_WORKER_BURST: 'maybe', 1, true, yes, on or 0, false, no, off"
+
+
 def test_an_unknown_option_is_exit_code_2():
     """The parser of all Django commands says its usage first."""
     finished = _run(["--no-such-option"], {})

@@ -109,6 +109,16 @@ class TestReplacing:
         assert (history(job_id), row(job_id).attempt) == ([], 1)
         assert worker.is_alive
 
+    def test_one_that_beats_no_more_is_killed(self, workers, gate):
+        """F60: it may not claim any more, and its claim loop goes round."""
+        stopper = jobs.enqueue(work.stop_own_beats)
+        worker = workers.start(flare={"LEASE": 3, "BEAT": 0.5})
+        first = worker.child()
+        all_in(JobState.SUCCEEDED, stopper)
+        worker.says("is stuck and is killed: no beat of it has been recorded for 6 s, though the database")
+        all_in(JobState.SUCCEEDED, jobs.enqueue(work.good))
+        assert first not in worker.children
+
     def test_a_silent_child_is_killed(self, workers):
         """F60: here it stands still."""
         worker = workers.start(flare={"LEASE": 1.5, "BEAT": 0.5})

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import re
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -125,6 +127,23 @@ async def receive_in_the_loop(ctx: JobContext):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.recv(1)
+
+
+@job(name="endless.match")
+def match(ctx: JobContext):
+    """Hold the interpreter: no other thread of the process runs meanwhile."""
+    note(ctx, "started")
+    re.match("(a+)+$", "a" * 99 + "b")
+
+
+@job(name="endless.wait_for_helper")
+def wait_for_helper(ctx: JobContext):
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    helper = subprocess.Popen(["sleep", "777"], **quiet)
+    note(ctx, f"helper {helper.pid}")
+    while True:
+        with contextlib.suppress(BaseException):
+            helper.wait()
 
 
 SOFT = [spin, query, query_again, await_sleep, await_query]

@@ -578,6 +578,26 @@ def gasp(payload: dict, ctx: JobContext):
     note(ctx, "finished")
 
 
+@job(name="system.stop_own_beats")
+def stop_own_beats(ctx: JobContext):
+    """Let this process never beat again; in the next process do nothing."""
+    if not has_noted(ctx, "started"):
+        failpoints.activate("beat.before_write", lambda: time.sleep(3600))
+    note(ctx, "started")
+
+
+@job(name="system.pass_over_an_hour")
+def pass_over_an_hour(ctx: JobContext):
+    """Let it be an hour later by the clock that counts suspend, as after one."""
+    clock_gettime = time.clock_gettime
+
+    def an_hour_later(clock):
+        return clock_gettime(clock) + (3600 if clock == time.CLOCK_BOOTTIME else 0)
+
+    time.clock_gettime = an_hour_later
+    note(ctx, "started")
+
+
 @job(name="system.stop_own_loop")
 def stop_own_loop(ctx: JobContext):
     """Let the claim loop of this process never come round again; in the next process do nothing."""

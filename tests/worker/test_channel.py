@@ -8,6 +8,7 @@ from select import PIPE_BUF
 
 import pytest
 
+from django_flare.worker.board import open_board
 from django_flare.worker.channel import VARIABLE, Leash, Receiver, Report, Sender, take_leash
 from django_flare.worker.vitals import Vitals
 
@@ -101,14 +102,18 @@ def test_a_supervisor_that_is_gone_is_no_error():
 
 
 def test_only_the_child_itself_is_on_the_leash(monkeypatch):
-    """What its handlers start inherits neither the variable nor the pipes."""
+    """What its handlers start inherits neither the variable nor what it names."""
     reading, writing = os.pipe()
-    leash = Leash(orders=reading, reports=writing, supervisor=7)
+    board = open_board()
+    leash = Leash(orders=reading, reports=writing, board=board, supervisor=7)
     os.set_inheritable(reading, True)
+    os.set_inheritable(board, True)
     monkeypatch.setenv(VARIABLE, leash.environment()[VARIABLE])
     assert take_leash() == leash
     assert VARIABLE not in os.environ
     assert take_leash() is None
     assert not os.get_inheritable(reading)
+    assert not os.get_inheritable(board)
+    os.close(board)
     os.close(reading)
     os.close(writing)

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from django_flare.worker import child as module
+from django_flare.worker.board import open_board
 from django_flare.worker.channel import Leash, Receiver
 from django_flare.worker.child import Child
 from django_flare.worker.options import WorkerOptions
@@ -16,7 +17,9 @@ from tests.worker.support import PATIENCE, eventually
 def leash():
     orders, reports = os.pipe(), os.pipe()
     receiver = Receiver(reports[0])
-    yield Leash(orders=orders[0], reports=reports[1], supervisor=os.getpid()), receiver
+    board = open_board()
+    leash = Leash(orders=orders[0], reports=reports[1], board=board, supervisor=os.getpid())
+    yield leash, receiver
     receiver.close()
     for descriptor in (*orders, reports[1]):
         os.close(descriptor)

@@ -16,6 +16,7 @@ from django_flare.lifecycle.claim import ClaimRequest, claimable_queues
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Job, Worker
 from django_flare.states import Event
+from django_flare.worker import identity
 from django_flare.worker.dispatcher import Dispatcher
 from django_flare.worker.heartbeat import Heartbeat
 from django_flare.worker.identity import Identity
@@ -321,7 +322,7 @@ class TestLostLease:
         def stand_still():
             # What a SIGSTOP between the claim and the start looks like to this process afterwards.
             failpoints.clear()
-            worker.identity.note_beat(time.monotonic() - flare_settings().lease.total_seconds())
+            worker.identity.note_beat(identity.now() - flare_settings().lease.total_seconds())
 
         failpoints.activate("turn.after_commit", stand_still)
         worker.start()
@@ -331,7 +332,7 @@ class TestLostLease:
         assert (row(job_id).attempt, row(job_id).losses) == (0, 0)
         assert not Attempt.objects.exists()
 
-        worker.identity.note_beat(time.monotonic())
+        worker.identity.note_beat(identity.now())
         is_in("succeeded", job_id)
         assert (stage.started, row(job_id).fence) == (["late"], 2)
 

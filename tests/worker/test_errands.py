@@ -10,6 +10,7 @@ import pytest
 
 from django_flare.states import Event
 from django_flare.worker import errands as module
+from django_flare.worker.board import Overrun
 from django_flare.worker.errands import Errand, Errands, take_errand
 from tests.worker.support import PATIENCE, eventually
 
@@ -123,7 +124,7 @@ def _no_room(*_, **__):
 
 
 def test_what_is_sent_is_taken_once(monkeypatch):
-    errand = Errand(supervisor=7, runs={"wrk_a": Event.LOSE})
+    errand = Errand(supervisor=7, runs={"wrk_a": Event.LOSE}, overran=[Overrun(4, 2, True)], asks=True)
     for name, value in errand.environment().items():
         monkeypatch.setenv(name, value)
     assert take_errand() == errand

@@ -1,4 +1,5 @@
 import re
+import time
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,9 @@ from django_flare.worker.options import WorkerOptions
 
 @pytest.fixture
 def now(monkeypatch):
-    """A monotonic clock in the hands of the test."""
+    """The clock that judges leases, in the hands of the test."""
     moment = [1000.0]
-    monkeypatch.setattr(identity.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(identity, "now", lambda: moment[0])
     return moment
 
 
@@ -52,3 +53,12 @@ def test_it_may_claim_only_while_nobody_can_have_declared_it_dead(now):
     who.register()
     assert who.worker_id != before
     assert who.may_claim
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="about Linux")
+def test_the_clock_that_judges_leases_goes_on_while_the_machine_is_suspended(monkeypatch):
+    """F32: the monotonic one stands still then."""
+    asked = []
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: asked.append(clock) or 7.0)
+    assert identity.now() == 7.0
+    assert asked == [time.CLOCK_BOOTTIME]

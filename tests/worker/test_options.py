@@ -86,3 +86,13 @@ def test_settings_stand_in_for_what_is_not_given():
     with override_settings(FLARE={"POLL_INTERVAL": 0.5}):
         assert read_options({}).poll_interval == 0.5
         assert read_options({"poll_interval": "2"}).poll_interval == 2
+
+
+@pytest.mark.parametrize("value", ["1", "true", "Yes", "ON", True])
+def test_a_switch_is_on(value):
+    assert read_options({"burst": value}).burst
+
+
+@pytest.mark.parametrize("value", ["0", "false", "No", "OFF", False, None])
+def test_or_off(value):
+    assert not read_options({"burst": value}).burst

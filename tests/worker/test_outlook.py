@@ -224,11 +224,24 @@ class TestDue:
         look(view)
         late = jobs.schedule(idle, {}, when=timedelta(seconds=30))
         _make_due(late)
-        now[0] += 1.1
+        now[0] += 2.9
         look(view)
-        now[0] += 10
+        assert state(late) == JobState.SCHEDULED
+        now[0] += 0.11
         look(view)
         assert state(late) == JobState.PENDING
+
+    @pytest.mark.parametrize(("poll", "asked_by"), [(1.0, 3.1), (5.0, 5.1), (60.0, 10.1)])
+    def test_that_takes_no_longer_than_the_poll_as_far_as_it_may(self, now, poll, asked_by):
+        """F24: and an idle worker is to stay within 2.5 statements a second."""
+        view = make(poll=poll)
+        look(view)
+        assert view._look_at_due_at < now[0] + asked_by
+        statements = 0
+        for _ in range(600):
+            now[0] += 0.1
+            statements += look(view)
+        assert statements <= 60 * (1 / poll + 1 / 3) + 2
 
     def test_without_wake_ups_it_asks_at_every_poll(self, now):
         view = make(poll=0.2, has_wakeups=False)

@@ -1,5 +1,6 @@
 """What a supervisor decides, with clocks of the test's own."""
 
+import math
 import signal
 
 import pytest
@@ -10,9 +11,9 @@ from django_flare.worker.oversight import LONGEST_PAUSE, SOON, STARTS, Backoff, 
 from django_flare.worker.vitals import Vitals
 
 
-def report(overdue=0.0):
-    vitals = Vitals(worker_id="wrk_1", slots=1, running=0, overdue=overdue, failing=0, beat_age=0)
-    return Report(vitals=vitals)
+def report(overdue=0.0, beat_age=0.0, failing=0.0, worker_id="wrk_1"):
+    facts = {"overdue": overdue, "failing": failing, "beat_age": beat_age}
+    return Report(vitals=Vitals(worker_id=worker_id, slots=1, running=0, **facts))
 
 
 class TestBackoff:
@@ -66,6 +67,38 @@ class TestWatch:
     def test_two_in_a_row_are_a_stuck_loop(self):
         complaint = self.heard(report(61), report(62)).complaint(2.0, self.LIMIT)
         assert complaint == "its claim loop has been stuck for 60 s"
+
+    def beating(self, *ages):
+        """Report these ages of the last beat, long after the start, a second apart until 200."""
+        watch = Watch(0.0)
+        for moment, age in enumerate(ages, 201 - len(ages)):
+            watch.note(report(beat_age=age), float(moment), self.LIMIT)
+        return watch
+
+    def test_who_does_not_beat_never_claims_again(self):
+        """F60: the thread has ended, or waits for ever; the claim loop goes round."""
+        watch = self.beating(61, 62)
+        assert watch.complaint(200.0, self.LIMIT) == (
+            "no beat of it has been recorded for 60 s, though the database answers"
+        )
+        assert watch.speaks
+        assert self.beating(61).complaint(200.0, self.LIMIT) == ""
+        assert self.beating(61, 0).complaint(200.0, self.LIMIT) == ""
+
+    @pytest.mark.parametrize("excuse", [{"failing": 5.0}, {"worker_id": ""}])
+    def test_without_a_database_nobody_beats(self, excuse):
+        """And when it answers again there is time for a beat."""
+        watch = self.heard(*[report(beat_age=math.inf, **excuse)] * 100)
+        watch.note(report(beat_age=500), 101.0, self.LIMIT)
+        watch.note(report(beat_age=501), 102.0, self.LIMIT)
+        assert watch.complaint(102.0, self.LIMIT) == ""
+
+    def test_who_is_about_to_register_anew_has_no_beat_for_a_moment(self):
+        watch = self.heard(report(beat_age=3), *[report(beat_age=math.inf)] * 58)
+        assert watch.complaint(59.0, self.LIMIT) == ""
+        watch.note(report(beat_age=math.inf), 61.0, self.LIMIT)
+        watch.note(report(beat_age=math.inf), 62.0, self.LIMIT)
+        assert watch.complaint(62.0, self.LIMIT)
 
     def test_a_supervisor_that_stood_still_judges_nobody(self):
         watch = self.heard(report())

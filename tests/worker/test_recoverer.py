@@ -12,9 +12,10 @@ from django.db import OperationalError, ProgrammingError, connection
 from django_flare.lifecycle import recovery
 from django_flare.models import Worker
 from django_flare.states import Event
+from django_flare.worker.board import Overrun
 from django_flare.worker.errands import Errand
 from django_flare.worker.parents import ORPHANED
-from django_flare.worker.recoverer import Recoverer
+from django_flare.worker.recoverer import Recoverer, await_stop, run_errand
 from tests.support import Driver, make_job, row, state
 from tests.system.support import ROOT, connected_by_way_of, proxied
 from tests.worker.support import PATIENCE, USING, eventually
@@ -24,6 +25,58 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def recover(limit=10.0, seconds=PATIENCE, **runs):
     return Recoverer(USING, limit).recover({f"wrk_{name}": event for name, event in runs.items()}, seconds)
+
+
+def test_those_past_their_end_are_recorded_as_such():
+    """F49: and the others given back."""
+    driver, late, stopped, other = Driver("wrk_killed"), *(make_job(max_attempts=1) for _ in range(3))
+    runs = [driver.start(each) for each in (late, stopped, other)]
+    overran = [Overrun(run.id, run.fence, stop) for run, stop in zip(runs[:2], [False, True], strict=True)]
+    errand = Errand(supervisor=os.getppid(), runs={"wrk_killed": Event.RELEASE}, overran=overran)
+    assert run_errand(errand, USING)
+    assert [state(each) for each in (late, stopped, other)] == ["dead_letter", "cancelled", "pending"]
+    assert row(late).error_message.startswith("JobTimeout: the attempt ran longer than its timeout")
+
+
+class TestAwaitingAStop:
+    """F49: for a process that cannot learn of it."""
+
+    def ask(self, *names):
+        runs = {f"wrk_{name}": Event.RELEASE for name in names}
+        return await_stop(Errand(supervisor=os.getppid(), runs=runs, asks=True), USING)
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, settings):
+        settings.FLARE = {"LEASE": 1, "BEAT": 0.1, "TIMEOUT_GRACE": 0.5}
+
+    def test_a_run_that_was_asked_has_its_grace(self):
+        driver, job = Driver("wrk_silent"), make_job()
+        driver.start(job)
+        driver.request_stop(job)
+        before = time.monotonic()
+        assert self.ask("nobody", "silent")
+        assert time.monotonic() - before >= 0.5
+        assert state(job) == "processing"
+
+    def test_without_one_it_ends_with_two_leases(self, monkeypatch):
+        asked, other = Driver("wrk_other"), make_job()
+        asked.start(other)
+        asked.request_stop(other)
+        Driver("wrk_silent").start(make_job())
+        assert not self.ask("silent")
+
+    def test_a_database_that_is_away_is_asked_again(self, monkeypatch):
+        answers = [OperationalError("no server"), False, True]
+
+        def answer(*_):
+            found = answers.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        monkeypatch.setattr(recovery, "is_any_to_stop", answer)
+        assert self.ask("silent")
+        assert answers == []
 
 
 def fail(monkeypatch, *errors):
@@ -116,15 +169,15 @@ def test_a_half_open_connection_is_given_up(monkeypatch, caplog):
     with proxied() as proxy, connected_by_way_of(proxy.port):
         recover_worker, calls = recovery.recover_worker, []
 
-        def cut_off_after_the_first(worker_id, event, using):
+        def cut_off_after_the_first(worker_id, *args):
             calls.append(worker_id)
             if len(calls) == 1:
-                recover_worker("wrk_nobody", event, using)
+                recover_worker("wrk_nobody", *args)
                 proxy.swallow()
                 return None
             if "are taken back when the database answers" in caplog.text:
                 proxy.pass_on()
-            return recover_worker(worker_id, event, using)
+            return recover_worker(worker_id, *args)
 
         monkeypatch.setattr(recovery, "recover_worker", cut_off_after_the_first)
         assert recover(limit=1, lost=Event.LOSE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 
@@ -15,6 +16,7 @@ from django_flare.errors import JobCancelled, JobTimeout
 from django_flare.lifecycle.finish import NotRecordedError
 from django_flare.states import Event
 from django_flare.worker import slot
+from django_flare.worker.board import Overrun
 from django_flare.worker.runs import EndReason
 from django_flare.worker.slot import Slot
 from django_flare.worker.slots import Slots
@@ -226,7 +228,9 @@ def test_a_slot_that_is_replaced_during_the_stop_keeps_no_other_from_ending(benc
     hold_on_stage[:] = [begun, go]
     slots.put(make_run(hold_on, parent_count=0))
     assert begun.wait(PATIENCE)
-    slots._slots.remove(next(slot for slot in slots._slots if slot.current is None))
+    given_up = next(slot for slot in slots._slots if slot.current is None)
+    slots._slots.remove(given_up)
+    slots._free_entries.append(given_up.entry)
     answers = []
     thread = threading.Thread(target=lambda: answers.append(slots.stop(3600)), daemon=True)
     thread.start()
@@ -241,6 +245,46 @@ def test_a_slot_that_is_replaced_during_the_stop_keeps_no_other_from_ending(benc
 
 
 hold_on_stage = []
+
+
+class TestTheBoard:
+    """F49: what the supervisor can read when this process is silent."""
+
+    def test_a_run_stands_there_from_before_its_handler_to_its_end(self, bench):
+        slots = bench()
+        board = slots.slots.board
+        assert board.next_end == math.inf
+        run = slots.start(loop, begun=stage.begun)
+        over_by = run.started_at + 30 + 5
+        assert board.next_end == pytest.approx(over_by)
+        assert board.overruns(over_by - 0.1) == []
+        assert board.overruns(over_by + 0.1) == [Overrun(7, 4, stop=False)]
+        stage.free()
+        slots.outcome(run)
+        assert board.next_end == math.inf
+
+    def test_a_stop_is_told(self, bench):
+        slots = bench()
+        run = slots.start(loop, begun=stage.begun)
+        asked_to_stop(run, seconds=0)
+        slots.slots.escalate(LONG_GRACE)
+        board = slots.slots.board
+        assert board.overruns(time.monotonic() + 5) == [Overrun(7, 4, stop=True)]
+
+    def test_who_is_given_up_leaves_the_place_to_the_next(self, bench):
+        slots = bench()
+        board = slots.slots.board
+        hold_on_stage[:] = begun, go = [threading.Event(), threading.Event()]
+        past_deadline(slots.start(hold_on, begun=begun), seconds=60)
+        slots.slots.escalate(0)
+        (gone,) = slots.slots._abandoned
+        assert board.next_end == math.inf
+        second = slots.start(loop, begun=stage.begun)
+        # The thread of the first writes nothing there when its handler ends after all.
+        go.set()
+        gone.join(PATIENCE)
+        assert not gone.is_alive()
+        assert board.next_end == pytest.approx(second.started_at + 35)
 
 
 @job(name="slots.hold_on")

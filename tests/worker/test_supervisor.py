@@ -9,8 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from django_flare.states import Event
 from django_flare.worker import children
 from django_flare.worker import supervisor as module
+from django_flare.worker.board import Overrun
 from django_flare.worker.channel import Report
 from django_flare.worker.children import ChildProcess
 from django_flare.worker.supervisor import Supervisor, Terms
@@ -120,3 +122,99 @@ class TestAClosedPipe:
         assert not stage.thread.is_alive()
         assert stage.child.poll() == -signal.SIGKILL
         eventually(lambda: not is_there(stage.helper))
+
+
+WORKER = """
+import os, sys, time
+if "FLARE_WORKER_ERRAND" in os.environ:
+    sys.exit(10)
+time.sleep(60)
+"""
+
+
+class TestAnOverrunInASilentChild:
+    """F49: it cannot end it itself."""
+
+    @pytest.fixture
+    def clock(self):
+        return [100.0]
+
+    @pytest.fixture
+    def supervisor(self, clock):
+        supervisor = Supervisor(TERMS, [sys.executable, "-c", WORKER], lambda: clock[0])
+        supervisor._start_children()
+        (child,) = supervisor._children()
+        child.was_ready, child.worker_ids = True, ["wrk_1"]
+        child.report = Report(vitals=VITALS)
+        child.watch.note(child.report, clock[0], 60.0)
+        supervisor.child, supervisor.sent = child, []
+        supervisor._errands.put = lambda *errand: supervisor.sent.append(errand)
+        yield supervisor
+        supervisor._close()
+
+    def attend(self, supervisor, clock, moment):
+        clock[0] = moment
+        supervisor._attend(supervisor._places[0], supervisor.child, moment)
+
+    def test_it_is_killed_when_the_run_should_be_over(self, supervisor, clock):
+        child = supervisor.child
+        child._board.entry(0).write(7, 4, 110.0)
+        assert supervisor._patience(101.0) == pytest.approx(1.5)
+        self.attend(supervisor, clock, 110.4)
+        assert supervisor._patience(110.4) == pytest.approx(0.1)
+        assert supervisor._patience(103.5) == pytest.approx(1.5)
+        assert child in supervisor._children()
+        self.attend(supervisor, clock, 110.5)
+        eventually(lambda: child._process.poll() is not None)
+        # The next one starts without waiting for the end, or a pause.
+        assert supervisor._places[0].is_vacant(110.5)
+        self.attend(supervisor, clock, 110.6)
+        assert supervisor.sent == [("wrk_1", Event.RELEASE, [Overrun(7, 4, stop=False)])]
+        assert supervisor._children() == []
+
+    def test_one_that_speaks_ends_it_itself(self, supervisor, clock):
+        child = supervisor.child
+        child._board.entry(0).write(7, 4, 90.0)
+        self.attend(supervisor, clock, 102.0)
+        assert not child.is_leaving
+        child.watch.note(child.report, 110.0, 60.0)
+        self.attend(supervisor, clock, 112.0)
+        assert not child.is_leaving
+
+    def test_silence_without_one_is_none(self, supervisor, clock):
+        supervisor.child._board.entry(0).write(7, 4, 200.0)
+        self.attend(supervisor, clock, 140.0)
+        assert not supervisor.child.is_leaving
+
+    def test_somebody_asks_whether_it_is_to_stop(self, supervisor, clock):
+        child = supervisor.child
+        child._board.entry(0).write(7, 4, 900.0)
+        self.attend(supervisor, clock, 104.9)
+        assert child._inquiry is None
+        self.attend(supervisor, clock, 105.1)
+        eventually(lambda: child.is_to_stop)
+        self.attend(supervisor, clock, 106.0)
+        assert child.was_cut_short
+        assert child.overran == []
+
+    def test_nobody_asks_any_more_when_it_speaks(self, supervisor, clock):
+        child = supervisor.child
+        child._board.entry(0).write(7, 4, 900.0)
+        self.attend(supervisor, clock, 105.1)
+        asking = child._inquiry
+        child.watch.note(child.report, 105.2, 60.0)
+        self.attend(supervisor, clock, 105.3)
+        assert asking.returncode is not None
+        assert not child.is_to_stop
+        assert not child.is_leaving
+
+    def test_nobody_asks_about_one_that_runs_nothing(self, supervisor, clock):
+        self.attend(supervisor, clock, 140.0)
+        assert supervisor.child._inquiry is None
+
+    def test_a_stop_of_all_knows_it_too(self, supervisor, clock):
+        child = supervisor.child
+        child.kill_at, child.was_told = 105.0, True
+        child._board.entry(0).write(7, 4, 104.0)
+        self.attend(supervisor, clock, 105.0)
+        assert child.overran == [Overrun(7, 4, stop=False)]

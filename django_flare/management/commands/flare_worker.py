@@ -17,7 +17,7 @@ from django_flare.conf import flare_settings
 from django_flare.failpoints import activate_from_environment
 from django_flare.worker import logs
 from django_flare.worker.channel import Leash, take_leash
-from django_flare.worker.errands import Errand, take_errand
+from django_flare.worker.errands import STOP_IS_DUE, Errand, take_errand
 from django_flare.worker.light_supervisor import take_over
 from django_flare.worker.options import WorkerOptions, probe_limits, read_options
 from django_flare.worker.probes import PortTakenError
@@ -26,8 +26,6 @@ from django_flare.worker.supervision import Plan, supervise
 from django_flare.worker.supervisor import StartError, Terms
 
 logger = logging.getLogger("django_flare.worker")
-
-_TRUE = {"1", "true", "yes", "on"}
 
 
 class Command(BaseCommand):
@@ -62,7 +60,7 @@ class Command(BaseCommand):
         add(
             "--burst",
             action="store_true",
-            default=_is_true(_environment("BURST")),
+            default=_environment("BURST"),
             help="exit when nothing is left to run",
         )
         add("--max-jobs", default=_environment("MAX_JOBS"), help="renew a process after so many attempts")
@@ -162,8 +160,10 @@ def _supervise(options: WorkerOptions) -> None:
 
 
 def _run(errand: Errand, options: WorkerOptions) -> None:
-    from django_flare.worker.recoverer import run_errand  # noqa: PLC0415 - as above
+    from django_flare.worker.recoverer import await_stop, run_errand  # noqa: PLC0415 - as above
 
+    if errand.asks:
+        sys.exit(STOP_IS_DUE if await_stop(errand, options.database) else 0)
     if not run_errand(errand, options.database):
         sys.exit(1)
 
@@ -179,7 +179,3 @@ def _is_started_by_hand() -> bool:
 
 def _environment(name: str) -> str | None:
     return os.environ.get(f"FLARE_WORKER_{name}") or None
-
-
-def _is_true(value: str | None) -> bool:
-    return value is not None and value.lower() in _TRUE
