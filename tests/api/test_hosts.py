@@ -1,6 +1,10 @@
 """The API behaves alike in every project, and says so when the database does not serve."""
 
+import json
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 from django.db import connections
@@ -14,6 +18,12 @@ from tests.api.support import Api, error, make_key
 from tests.support import make_job
 
 PLAIN = "tests.testapp.jobs.plain"
+
+
+def not_to_be_asked():
+    raise RuntimeError("the settings of the project were asked")
+
+
 HOSTILE = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.BrowsableAPIRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FormParser"],
@@ -27,8 +37,8 @@ HOSTILE = {
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 1,
     "EXCEPTION_HANDLER": "tests.nowhere.handler",
-    "UNAUTHENTICATED_USER": None,
-    "UNAUTHENTICATED_TOKEN": None,
+    "UNAUTHENTICATED_USER": not_to_be_asked,
+    "UNAUTHENTICATED_TOKEN": not_to_be_asked,
     "URL_FORMAT_OVERRIDE": "limit",
     "FORMAT_SUFFIX_KWARG": "job_id",
     "COMPACT_JSON": False,
@@ -87,6 +97,56 @@ def test_two_projects_with_other_defaults_see_the_same(settings):
         repr(each).replace(other, "") for each in second
     ]
     assert [status for status, *_ in first] == [201, 200, 400, 200, 406, 405, 415, 200, 404, 200, 401]
+
+
+TWO_APPS = """
+import json
+import django
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["rest_framework", "django_flare"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    ROOT_URLCONF="tests.two_apps_urls",
+    ALLOWED_HOSTS=["testserver"],
+)
+django.setup()
+from django.core.management import call_command
+from django.test import Client
+call_command("migrate", verbosity=0)
+call_command("flare_apikey", "create", "shop", scope=["write"])
+from django_flare.store import api_keys
+key = api_keys.issue("mail", ["write"]).text
+def ask(path, key=None, data=None):
+    options = {"data": data, "content_type": "application/json"} if data else {}
+    headers = {"Authorization": key} if key else {}
+    ask = Client().post if data else Client().get
+    answer = ask("/flare/" + path, headers=headers, **options)
+    return answer.status_code
+created = json.dumps({"job_type": "tests.two_apps_urls.plain"})
+print(json.dumps([
+    ask("v1/jobs"),
+    ask("v1/jobs", "Bearer x"),
+    ask("v1/jobs", data=created),
+    ask("nowhere"),
+    ask("health/live"),
+    ask("health/ready"),
+    ask("v1/jobs", "Bearer " + key),
+    ask("v1/jobs", "Bearer " + key, created),
+    ask("v1/schema", "Bearer " + key),
+    ask("nowhere", "Bearer " + key),
+]))
+"""
+
+
+def test_it_needs_two_apps_and_no_other():
+    """Without `django.contrib.auth` there is nobody who is signed in, and still somebody to refuse."""
+    environment = {key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"}
+    ran = subprocess.run(
+        [sys.executable, "-c", TWO_APPS], env=environment, capture_output=True, text=True, timeout=100
+    )
+    assert ran.returncode == 0, ran.stderr
+    answers = json.loads(ran.stdout.splitlines()[-1])
+    assert answers == [401, 401, 401, 401, 200, 200, 200, 201, 200, 404], ran.stderr
 
 
 def test_no_setting_of_the_framework_is_touched(settings):

@@ -20,6 +20,7 @@ from django_flare.api.errors import describe, note, report
 from django_flare.api.permissions import MayAct, Need
 from django_flare.api.rendering import JsonOnly, JsonRenderer
 from django_flare.api.request_ids import HEADER, request_id_of
+from django_flare.api.requests import FlareRequest
 from django_flare.api.throttling import Allowance, count
 
 # One key has to be given, or the object would read the project's.
@@ -76,12 +77,16 @@ class FlareView(ViewSet):
         return super().dispatch(request, **own)
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Name the request before anything can fail."""
+        """Name the request before anything can fail; what wraps it asks no setting of the project."""
         self.request_id = request_id_of(request)
-        wrapped = super().initialize_request(request, *args, **kwargs)
         # Django REST framework has a name for OPTIONS too; here it is one more method that is not allowed.
         self.action: Any = self.action_map.get((request.method or "").lower())
-        return wrapped
+        return FlareRequest(
+            request,
+            authenticators=self.get_authenticators(),
+            negotiator=self.get_content_negotiator(),
+            parser_context=self.get_parser_context(request),
+        )
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Do what comes before the action."""
