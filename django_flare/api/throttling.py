@@ -14,7 +14,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.cache import cache
+from django.core.cache import DEFAULT_CACHE_ALIAS, caches
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.db import DatabaseCache
+from django.core.cache.backends.filebased import FileBasedCache
 from django.http import HttpRequest
 
 from django_flare.api.problems import problem
@@ -98,15 +101,46 @@ def _cache_key(caller: Caller, window: int) -> str:
 
 
 def _increment(key: str, length: int) -> int | None:
-    counters: Any = cache
+    counters: Any = caches[DEFAULT_CACHE_ALIAS]
     try:
         for _ in range(_TRIES):
-            try:
-                return int(counters.incr(key))
-            except ValueError:
-                # The first request of the window, or the cache has evicted it.
-                counters.add(key, 0, timeout=2 * length)
+            # The first request of the window, or the cache has evicted it, when there is none.
+            used = _next(counters, key)
+            if used is not None:
+                _keep(counters, key, used, 2 * length)
+                return used
+            counters.add(key, 0, timeout=2 * length)
     except Exception:
         # A limit is no lock: without the cache the API goes on.
         logger.exception("The cache does not count requests; they are let through")
     return None
+
+
+def _next(counters: Any, key: str) -> int | None:
+    try:
+        return int(counters.incr(key))
+    except ValueError:
+        return None
+
+
+def _keep(counters: BaseCache, key: str, used: int, seconds: int) -> None:
+    """Let the count last for its window also where Django increments by storing it for the cache's TIMEOUT.
+
+    After each increment, so that the last word is ours; and by `touch`, which does not take back what
+    somebody else has counted meanwhile.
+    """
+    if not _forgets_expiry(counters):
+        return
+    try:
+        is_there = counters.touch(key, seconds)
+    except ValueError:
+        # What the cache of files says of an entry that is over already.
+        is_there = False
+    if not is_there:
+        counters.add(key, used, seconds)
+
+
+def _forgets_expiry(counters: BaseCache) -> bool:
+    # Named, too, since a cache that is made of one of them may lock around the same increment.
+    inherits = type(counters).incr is BaseCache.incr
+    return inherits or isinstance(counters, FileBasedCache | DatabaseCache)

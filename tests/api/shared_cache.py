@@ -8,7 +8,7 @@ from django.core.cache.backends.filebased import FileBasedCache
 
 
 class LockedFileCache(FileBasedCache):
-    """Hold a lock of the system while a value is added or incremented."""
+    """Hold a lock of the system while a value is added, incremented or given another end."""
 
     def add(self, *args, **options):
         with self._locked():
@@ -17,6 +17,10 @@ class LockedFileCache(FileBasedCache):
     def incr(self, *args, **options):
         with self._locked():
             return super().incr(*args, **options)
+
+    def touch(self, *args, **options):
+        with self._locked():
+            return super().touch(*args, **options)
 
     @contextmanager
     def _locked(self):

@@ -1,11 +1,17 @@
 """The rate limit: counted per key over all processes, not to be evaded, told in headers."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.core.cache.backends import db
 from django.core.cache.backends.base import BaseCache
-from django.db import connections
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.management import call_command
+from django.db import connection, connections
+from django.utils import timezone
 
 from django_flare.api import throttling
 from django_flare.store import api_keys
@@ -108,6 +114,75 @@ class TestCounting:
         settings.CACHES = {"default": {"BACKEND": "tests.api.test_limits.BrokenCache"}}
         assert [api.get("v1/jobs").status_code for _ in range(2)] == [200, 200]
         assert "let through" in caplog.text
+
+
+class Wall:
+    """Tell the caches of Django a time that moves when told."""
+
+    def __init__(self, monkeypatch):
+        self.passed = 0
+        now, tz_now = time.time, timezone.now
+        monkeypatch.setattr(time, "time", lambda: now() + self.passed)
+        monkeypatch.setattr(db, "tz_now", lambda: tz_now() + timedelta(seconds=self.passed))
+
+
+@pytest.fixture
+def stored(request, settings, transactional_db, tmp_path):
+    """Count in a cache that Django keeps in files or in a table, by default for so many seconds."""
+    kind, seconds = request.param
+    location = "counts" if kind == TABLE else str(tmp_path / "cache")
+    settings.CACHES = {"default": {"BACKEND": kind, "LOCATION": location, "TIMEOUT": seconds}}
+    if kind == TABLE:
+        call_command("createcachetable")
+    yield
+    if kind == TABLE:
+        with connection.schema_editor() as editor:
+            editor.execute("DROP TABLE counts")
+
+
+FILES = "django.core.cache.backends.filebased.FileBasedCache"
+TABLE = "django.core.cache.backends.db.DatabaseCache"
+LOCKED = "tests.api.shared_cache.LockedFileCache"
+
+
+@pytest.mark.parametrize(
+    "stored", [(kind, seconds) for kind in (FILES, TABLE, LOCKED) for seconds in (1, 0, None)], indirect=True
+)
+class TestWhatDjangoStores:
+    """Its increments give an entry the cache's own TIMEOUT; a count lasts for its window all the same."""
+
+    def test_who_pauses_is_counted_on(self, stored, settings, monkeypatch):
+        settings.FLARE = {"API_RATE": "4/hour"}
+        wall, api = Wall(monkeypatch), Api(make_key("read"))
+        statuses = []
+        for _ in range(6):
+            statuses.append(api.get("v1/jobs").status_code)
+            wall.passed += 100
+        assert statuses == [200, 200, 200, 200, 429, 429]
+
+    def test_who_fails_and_pauses_is_counted_on(self, stored, settings, monkeypatch):
+        settings.FLARE = {"API_RATE": "2/hour"}
+        wall = Wall(monkeypatch)
+        statuses = []
+        for number in range(4):
+            statuses.append(Api(f"flare_{number}").get("v1/jobs").status_code)
+            wall.passed += 100
+        assert statuses == [401, 401, 429, 429]
+
+    def test_what_is_counted_goes_at_last(self, stored, settings, monkeypatch):
+        settings.FLARE = {"API_RATE": "1/minute"}
+        wall, api = Wall(monkeypatch), Api(make_key("read"))
+        assert [api.get("v1/jobs").status_code for _ in range(2)] == [200, 429]
+        wall.passed += 121
+        assert api.get("v1/jobs").status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_cache_that_keeps_its_time_is_asked_once(api, settings, monkeypatch):
+    settings.FLARE = {"API_RATE": "5/hour"}
+    assert api.get("v1/jobs").status_code == 200
+    monkeypatch.setattr(LocMemCache, "touch", lambda *_, **__: pytest.fail("asked twice"))
+    assert api.get("v1/jobs").headers["X-RateLimit-Remaining"] == "3"
 
 
 @pytest.mark.django_db(transaction=True)
