@@ -37,11 +37,12 @@ def _read(cursor: str) -> _Place:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         place = msgspec.json.decode(text, type=_Place)
-        # Engines compare in UTC, in which a forged time may lie outside the calendar.
-        place.created_at.astimezone(UTC)
+        is_aware = place.created_at.utcoffset() is not None
+        # A forged time may lie outside the calendar in UTC, or have an offset that an engine does not take.
+        place.created_at = place.created_at.astimezone(UTC)
     except (binascii.Error, ValueError, OverflowError, msgspec.MsgspecError):
         raise _bad() from None
-    if place.created_at.utcoffset() is None or not 0 <= place.id < 2**63:
+    if not is_aware or not 0 <= place.id < 2**63:
         raise _bad()
     return place
 

@@ -320,6 +320,19 @@ def test_a_forged_cursor_is_refused(changes, django_assert_num_queries):
         jobs.list_jobs(cursor=cursor)
 
 
+@pytest.mark.parametrize("offset", ["+23:59", "-23:59", "+16:00", "+00:00"])
+def test_a_cursor_may_say_its_time_with_any_offset(offset):
+    """PostgreSQL takes no offset of sixteen hours or more."""
+    hours, minutes = int(offset[:3]), int(offset[0] + offset[4:])
+    zone = timezone(timedelta(hours=hours, minutes=minutes))
+    cursor = forged()
+    place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    elsewhere = datetime.fromisoformat(place["created_at"]).astimezone(zone).isoformat()
+    same = base64.urlsafe_b64encode(json.dumps({**place, "created_at": elsewhere}).encode()).decode()
+    assert jobs.list_jobs(cursor=same.rstrip("=")) == jobs.list_jobs(cursor=cursor)
+    assert len(jobs.list_jobs(cursor=cursor).jobs) == 2
+
+
 def test_a_page_takes_one_statement_and_one_for_all_parents(django_assert_num_queries):
     parent = make_job()
     with django_assert_num_queries(1):
