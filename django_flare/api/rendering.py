@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -13,7 +14,9 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 MEDIA_TYPE = "application/json"
-_ACCEPTED = frozenset({MEDIA_TYPE, "application/*", "*/*"})
+# The nearer a range names JSON, the more it says of it.
+_RANGES = (MEDIA_TYPE, "application/*", "*/*")
+_REFUSED = re.compile(r"q\s*=\s*0(\.0{0,3})?", re.ASCII)
 
 
 def render(value: Any) -> bytes:
@@ -67,13 +70,21 @@ class JsonOnly(BaseContentNegotiation):
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> tuple[Any, str]:
         """Return the JSON renderer, or raise NotAcceptable."""
-        accepted = request.headers.get("accept") or "*/*"
-        if not any(_takes_json(part) for part in accepted.split(",")):
+        if not _takes_json(request.headers.get("accept") or "*/*"):
             raise NotAcceptable()
         return renderers[0], MEDIA_TYPE
 
 
-def _takes_json(part: str) -> bool:
-    media_type, *parameters = (word.strip().lower() for word in part.split(";"))
-    refused = any(word.replace(" ", "") in {"q=0", "q=0.0", "q=0.00", "q=0.000"} for word in parameters)
-    return media_type in _ACCEPTED and not refused
+def _takes_json(accepted: str) -> bool:
+    """Tell whether the nearest range that holds JSON takes it (RFC 9110, section 12.5.1)."""
+    wishes = [_wish(part) for part in accepted.split(",")]
+    for media_range in _RANGES:
+        said = [is_taken for named, is_taken in wishes if named == media_range]
+        if said:
+            return any(said)
+    return False
+
+
+def _wish(part: str) -> tuple[str, bool]:
+    media_range, *parameters = (word.strip().lower() for word in part.split(";"))
+    return media_range, not any(_REFUSED.fullmatch(each) for each in parameters)

@@ -243,13 +243,36 @@ class TestHeaders:
         answer = api.post("v1/jobs", data=b"\x1f\x8b", Content_Encoding=encoding)
         assert error(answer) == (415, "unsupported_media_type")
 
-    @pytest.mark.parametrize("accept", ["application/xml", "text/html", "image/*", "application/json;q=0"])
+    @pytest.mark.parametrize(
+        "accept",
+        [
+            "application/xml",
+            "text/html",
+            "image/*",
+            "application/json;q=0",
+            "application/json; q = 0.000",
+            "application/json;q=0, */*",
+            "*/*, application/*, application/json;q=0.",
+            "application/*;q=0.0, */*;q=1",
+        ],
+    )
     def test_other_wishes(self, api, accept):
         assert error(api.get("v1/jobs", Accept=accept)) == (406, "not_acceptable")
         assert error(api.post("v1/jobs", {"job_type": PLAIN}, Accept=accept)) == (406, "not_acceptable")
         assert not Job.objects.exists()
 
-    @pytest.mark.parametrize("accept", ["*/*", "application/*", "text/html, application/json;q=0.1", ""])
+    @pytest.mark.parametrize(
+        "accept",
+        [
+            "*/*",
+            "application/*",
+            "text/html, application/json;q=0.1",
+            "",
+            "*/*;q=0, application/json",
+            "application/*;q=0, application/json;q=0.001",
+            "application/json;q=0, Application/JSON",
+        ],
+    )
     def test_wishes_that_json_fulfils(self, api, accept):
         assert api.get("v1/jobs", Accept=accept).headers["Content-Type"] == JSON
 
