@@ -7,11 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db import DatabaseError
-from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
-from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from django_flare.api.problems import ProblemError, problem
@@ -26,7 +24,6 @@ logger = logging.getLogger("django_flare.api")
 
 _PATIENCE = 1
 CHALLENGE = 'Bearer realm="django_flare"'
-_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 _BEARER = re.compile(r"bearer +([^ ]+)", re.IGNORECASE | re.ASCII)
 
 
@@ -67,14 +64,13 @@ class KeyAuthentication(BaseAuthentication):
 
 
 class SignedInAuthentication(BaseAuthentication):
-    """Know a user who is signed in to the site; writing then takes the CSRF token in its header."""
+    """Know a user who is signed in to the site; `csrf` looks for the token that writing then takes."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         """Return the signed-in user, None when there is none."""
         user = getattr(request._request, "user", None)
         if user is None or not user.is_authenticated or not user.is_active:
             return None
-        _require_csrf_token(request._request)
         return user, None
 
 
@@ -109,18 +105,3 @@ def _touch(key: Any) -> None:
         if isinstance(error, DatabaseError) and not is_passing(error):
             raise
         logger.warning("The use of the API key %s could not be noted", key.public_id)
-
-
-def _require_csrf_token(request: HttpRequest) -> None:
-    # Django looks for the token in a form, too. Forms are not taken here, so none is parsed for it.
-    if request.content_type in _FORM_TYPES:
-        raise problem("unsupported_media_type", "a body must be application/json")
-    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]
-    check.process_request(request)
-    reason = check.process_view(request, None, (), {})  # type: ignore[arg-type]
-    if reason:
-        raise problem("forbidden", f"CSRF check failed: {reason}; send the token in {_csrf_header()}")
-
-
-def _csrf_header() -> str:
-    return str(settings.CSRF_HEADER_NAME).removeprefix("HTTP_").replace("_", "-").title()

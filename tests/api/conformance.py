@@ -35,7 +35,8 @@ def require_documented(method, path, data, answer):
     _require_headers(announced, answer)
     if method != "HEAD" and answer.status_code != 304:
         _require_body(announced, answer)
-    if data and answer.status_code in (200, 201):
+    # A GET may carry a body, which nobody reads.
+    if data and method == "POST" and answer.status_code in (200, 201):
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         _validator_of(schema).validate(json.loads(data))
 

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -39,6 +40,7 @@ ENDPOINTS = {
 PATHS = sorted({path for _, path in ENDPOINTS})
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 ORDER = ("read", "write", "admin")
+TOKEN = "x" * 32
 
 
 def expected(method, path, scope):
@@ -47,6 +49,16 @@ def expected(method, path, scope):
         return (405, "method_not_allowed")
     needed = ENDPOINTS[method, path][0]
     return None if ORDER.index(scope) >= ORDER.index(needed) else (403, "forbidden")
+
+
+def expected_of_user(method, path, codename, *, has_token):
+    """Return what a signed-in user with one permission gets: 403, 404, 405, or None for anything else."""
+    if path == "nowhere":
+        return (404, "not_found")
+    if (method, path) not in ENDPOINTS:
+        return (405, "method_not_allowed")
+    may = ENDPOINTS[method, path][1] == codename and (has_token or method == "GET")
+    return None if may else (403, "forbidden")
 
 
 @pytest.mark.parametrize("scope", ORDER)
@@ -201,6 +213,42 @@ class TestSignedIn:
         api.client.cookies["csrftoken"] = token
         assert api.post("v1/jobs", body, X_CSRFToken=token).status_code == 201
         assert error(api.post("v1/jobs", body, X_CSRFToken="y" * 32)) == (403, "forbidden")
+
+    @pytest.mark.parametrize("codename", sorted({permission for _, permission in ENDPOINTS.values()}))
+    def test_every_permission_on_every_method_of_every_path(self, user, codename):
+        self.allow(user, codename)
+        api = self.signed_in(user, enforce_csrf_checks=True)
+        api.client.cookies["csrftoken"] = TOKEN
+        for path, method, token in product([*PATHS, "nowhere"], METHODS, (None, TOKEN)):
+            answer = api.ask(method, path, X_CSRFToken=token)
+            wanted = expected_of_user(method, path, codename, has_token=token == TOKEN)
+            if wanted is None:
+                assert answer.status_code not in (401, 403, 405, 500), (method, path, token)
+            else:
+                assert error(answer) == wanted, (method, path, token)
+            assert "X-RateLimit-Remaining" in answer.headers
+
+    def test_without_a_token_requests_are_counted(self, user, settings):
+        settings.FLARE = {"API_RATE": "3/hour"}
+        self.allow(user, "add_job")
+        api = self.signed_in(user, enforce_csrf_checks=True)
+        form = "application/x-www-form-urlencoded"
+        found = [
+            api.post("v1/jobs", {}),
+            api.post("v1/jobs", data="a=b", content_type=form),
+            api.post("v1/jobs", {}),
+            api.post("v1/jobs", data="a=b", content_type=form),
+        ]
+        assert [answer.status_code for answer in found] == [403, 415, 403, 429]
+
+    def test_a_form_where_none_is_read(self, user):
+        self.allow(user, "view_job")
+        api = self.signed_in(user, enforce_csrf_checks=True)
+        form = {"data": "a=b", "content_type": "application/x-www-form-urlencoded"}
+        assert api.get("v1/jobs", **form).status_code == 200
+        assert error(api.post("nowhere", **form)) == (404, "not_found")
+        assert error(api.ask("PUT", "v1/jobs", **form)) == (405, "method_not_allowed")
+        assert error(api.post("v1/jobs", **form)) == (403, "forbidden")
 
     def test_a_token_in_a_form_is_not_looked_for(self, user):
         self.allow(user, "cancel_job")

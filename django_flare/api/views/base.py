@@ -16,6 +16,7 @@ from rest_framework.settings import DEFAULTS, IMPORT_STRINGS, APISettings
 from rest_framework.viewsets import ViewSet
 
 from django_flare.api.authentication import KeyAuthentication, NobodyElse, SignedInAuthentication, caller_of
+from django_flare.api.csrf import require_csrf_token
 from django_flare.api.errors import describe, note, report
 from django_flare.api.permissions import MayAct, Need
 from django_flare.api.rendering import JsonOnly, JsonRenderer
@@ -94,6 +95,9 @@ class FlareView(ViewSet):
         self.allow(request)
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         self.check_permissions(request)
+        # An address that lacks the method, or that there is not, refuses it whoever asks.
+        if self.action is not None:
+            require_csrf_token(request)
 
     def allow(self, request: Request) -> None:
         """Count the request; raises the 429."""
