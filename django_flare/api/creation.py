@@ -39,6 +39,10 @@ def read_request(request: Request, body: Mapping[str, Any], scope: str) -> JobRe
     """Return the request that a create body and the `Idempotency-Key` header are together."""
     header = request.headers.get(KEY_HEADER)
     if header is not None:
+        if "," in header:
+            # Servers join two headers by a comma, so that none can be told from two.
+            text = f"a comma in the header {KEY_HEADER}, or two of it; such a key goes in the body"
+            raise refused("idempotency_key", text, "repeated", "invalid_option")
         if body.get("idempotency_key", header) != header:
             raise refused("idempotency_key", f"differs from the header {KEY_HEADER}", "conflicting_fields")
         body = {**body, "idempotency_key": header}

@@ -293,6 +293,15 @@ class TestHeaders:
         assert error(answer) == (400, "invalid_option")
         assert reasons(answer)[0][0] == "idempotency_key"
 
+    def test_a_key_with_a_comma_is_taken_in_the_body_alone(self, api):
+        fields = {"job_type": PLAIN, "idempotency_key": "k,k"}
+        for body in ({"job_type": PLAIN}, fields):
+            answer = api.post("v1/jobs", body, Idempotency_Key="k,k")
+            assert error(answer) == (400, "invalid_option")
+            assert reasons(answer) == [("idempotency_key", "repeated")]
+            assert "in the body" in answer.json()["error"]["message"]
+        assert api.post("v1/jobs", fields).status_code == 201
+
     def test_two_keys_that_differ(self, api):
         answer = api.post("v1/jobs", {"job_type": PLAIN, "idempotency_key": "a"}, Idempotency_Key="b")
         assert error(answer) == (400, "invalid_request")

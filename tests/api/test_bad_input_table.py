@@ -197,7 +197,7 @@ ROWS = {
     66: every(BAD_OPTION, *(job(parent_job_ids=each) for each in (None, "", []))),
     67: every(BAD_OPTION, child_of(at_the_depth_allowed)),
     68: every(CREATED, *map(child_of, (ended("succeed"), ended("fail", max_attempts=1), cancelled))),
-    69: every(BAD_OPTION, *map(keyed, ("", "a" * 256, "\xe9", "  ", "a\0", "a, b"))),
+    69: every(BAD_OPTION, *map(keyed, ("", "a" * 256, "\xe9", "  ", "a\0", "a, b", "k,k", "k,", ","))),
     70: [
         *every(CREATED, after(keyed(payload={"a": 1, "b": 2}), keyed(payload={"b": 2, "a": 1}))),
         *every(REUSED, after(keyed(payload={"a": 1}), keyed(payload={"a": 1.0}))),

@@ -52,6 +52,20 @@ class TestLive:
         status, _, body = connection.ask("POST", "v1/jobs", b" " * 2_000_000)
         assert (status, json.loads(body)["error"]["code"]) == (413, "payload_too_large")
 
+    def test_two_idempotency_keys_are_none(self, live_server):
+        connection = Connection(live_server, make_key("write"))
+        body = json.dumps({"job_type": PLAIN}).encode()
+        connection.http.putrequest("POST", "/flare/v1/jobs")
+        for name, value in (*connection.headers.items(), ("Content-Length", len(body))):
+            connection.http.putheader(name, value)
+        for _ in range(2):
+            connection.http.putheader("Idempotency-Key", "k")
+        connection.http.endheaders(body)
+        answer = connection.http.getresponse()
+        details = json.loads(answer.read())["error"]["details"]
+        assert (answer.status, [each["field"] for each in details]) == (400, ["idempotency_key"])
+        assert not Job.objects.exists()
+
     def test_a_body_in_chunks(self, live_server):
         connection = Connection(live_server, make_key("write"))
         status, _, body = connection.ask("POST", "v1/jobs", iter([b"{}"]), Transfer_Encoding="chunked")

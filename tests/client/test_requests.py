@@ -105,6 +105,12 @@ class TestCreating:
         assert request.headers["Idempotency-Key"] == "order:7"
         assert "idempotency_key" not in json.loads(request.content)
 
+    def test_one_with_a_comma_is_in_the_body(self):
+        """Servers join two headers by a comma."""
+        request = sent("enqueue", TYPE, idempotency_key="order:7,8").request
+        assert "Idempotency-Key" not in request.headers
+        assert json.loads(request.content)["idempotency_key"] == "order:7,8"
+
     def test_without_one_each_call_makes_its_own(self):
         keys = {sent("enqueue", TYPE).request.headers["Idempotency-Key"] for _ in range(3)}
         assert len(keys) == 3

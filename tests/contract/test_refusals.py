@@ -230,6 +230,10 @@ class TestIdempotency:
         assert every_verbs.enqueue(PLAIN, {"b": 2, "a": 1}, idempotency_key=self.KEY, **call) == first
         assert Job.objects.count() == 1
 
+    def test_a_key_may_hold_commas(self, every_verbs):
+        ids = {every_verbs.enqueue(PLAIN, idempotency_key=key) for key in ("k,k", "k", "k,k", ",")}
+        assert len(ids) == Job.objects.count() == 3
+
     def test_so_are_one_with_a_moment_and_one_with_parents(self, verbs):
         parents = jobs.enqueue_many(PLAIN, [{}, {}])
         calls = [
