@@ -46,9 +46,11 @@ def job(reply: Reply) -> JobStatus:
 
 
 def job_if_any(reply: Reply) -> JobStatus | None:
-    """Return the job, or None when the answer is that there is none."""
-    refusal = reply.refusal() if reply.status == 404 else None
-    return None if refusal and refusal.code == "job_not_found" else job(reply)
+    """Return the job, or None when the API has answered 404.
+
+    A 404 that is no answer of the API, as of a wrong `base_url`, says nothing about a job and is an error.
+    """
+    return None if reply.status == 404 and reply.refusal() else job(reply)
 
 
 def job_id(reply: Reply) -> str:

@@ -130,7 +130,10 @@ class FlareClient(Access[httpx.Client]):
         return self._send(calls.control(job_id, "stop"))
 
     def get_status(self, job_id: JobId) -> JobStatus | None:
-        """Return the state, the timing and the outcome of a job, or None for an unknown id."""
+        """Return the state, the timing and the outcome of a job, or None for an unknown id.
+
+        Unknown is what the API answers 404 for. A 404 of anybody else is FlareApiError.
+        """
         return self._send(calls.get_status(job_id))
 
     def list_jobs(

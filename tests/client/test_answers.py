@@ -107,13 +107,19 @@ class TestWhatIsNoError:
     def test_a_job_that_was_changed_is_true(self, verb):
         assert ask(verb, answer()) is True
 
-    def test_no_such_job_is_none(self):
-        assert ask("get_status", refusal("job_not_found", 404)) is None
+    @pytest.mark.parametrize("code", ["job_not_found", "not_found", "brand_new"])
+    def test_any_404_of_the_api_is_no_job(self, code):
+        assert ask("get_status", refusal(code, 404)) is None
 
-    def test_nothing_at_the_address_is_no_such_job(self):
+    @pytest.mark.parametrize(
+        "other",
+        [httpx.Response(404), httpx.Response(404, html="<h1>Not Found</h1>"), answer({"detail": "no"}, 404)],
+        ids=["empty", "html", "another"],
+    )
+    def test_a_404_of_somebody_else_is_no_answer(self, other):
         """A wrong `base_url` must not look like a job that is gone."""
-        assert refused(refusal("not_found", 404), verb="get_status").code == "not_found"
-        assert refused(httpx.Response(404), verb="get_status").code == "unexpected_answer"
+        error = refused(other, verb="get_status", kind=FlareApiError)
+        assert (error.code, error.status_code) == ("unexpected_answer", 404)
 
 
 def without(name):
