@@ -10,17 +10,28 @@ import pytest
 
 from tests.api.support import make_key
 
-PROCESSES, EACH, LIMIT = 4, 30, 50
+PROCESSES, EACH, LIMIT = 4, 100, 50
+AT_ONCE = 5
+"""In each process; a database has only so many connections."""
 PROGRAM = """
 import json, sys
+from concurrent.futures import ThreadPoolExecutor
 import django
-key, folder = sys.stdin.read().split()
 django.setup()
+from django.db import connections
 from django.test.utils import override_settings
 from tests.api.support import Api
+def ask(_):
+    try:
+        return Api(key).get("v1/jobs").status_code
+    finally:
+        connections.close_all()
+print("ready", flush=True)
+key, folder = sys.stdin.read().split()
 cache = {"default": {"BACKEND": "tests.api.shared_cache.LockedFileCache", "LOCATION": folder}}
 with override_settings(CACHES=cache, FLARE={"API_RATE": "%d/day"}, ALLOWED_HOSTS=["testserver"]):
-    print(json.dumps([Api(key).get("v1/jobs").status_code for _ in range(%d)]))
+    with ThreadPoolExecutor(%d) as pool:
+        print(json.dumps(list(pool.map(ask, range(%d)))))
 """
 
 
@@ -28,12 +39,14 @@ with override_settings(CACHES=cache, FLARE={"API_RATE": "%d/day"}, ALLOWED_HOSTS
 @pytest.mark.django_db(transaction=True)
 def test_processes_together_get_no_more(tmp_path):
     given = f"{make_key('read')} {tmp_path / 'cache'}"
-    command = [sys.executable, "-c", PROGRAM % (LIMIT, EACH)]
+    command = [sys.executable, "-c", PROGRAM % (LIMIT, AT_ONCE, EACH)]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     started = [
         subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(PROCESSES)
     ]
+    # They begin together: none is still importing while another has used up the limit.
+    assert [process.stdout.readline() for process in started] == ["ready\n"] * PROCESSES
     for process in started:
         process.stdin.write(given)
         process.stdin.close()

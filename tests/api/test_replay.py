@@ -19,8 +19,9 @@ from tests.support import Driver
 
 PLAIN = "tests.testapp.jobs.plain"
 BODY = {"job_type": PLAIN, "payload": {"b": 1, "a": "é"}, "queue": "mail"}
-# The whole of it takes minutes.
-KEYS, BODIES = (200, 50) if os.environ.get("FLARE_TEST_WHOLE") else (10, 10)
+# Keys, and the bodies that are rivals for each. The whole of it takes minutes.
+RIVALS = [(200, 50)] if os.environ.get("FLARE_TEST_WHOLE") else [(1, 50), (20, 10)]
+AT_ONCE = 10
 
 
 def create(api, body=BODY, key="k"):
@@ -115,14 +116,14 @@ class TestAtOnce:
     def test_fifty_at_once_make_one_job_and_one_answer(self, database_vendor, settings):
         settings.FLARE = {"API_RATE": None}
         key = make_key("write")
-        begin = threading.Barrier(10)
+        begin = threading.Barrier(AT_ONCE)
 
         def ask(turn):
-            if turn < 10:
+            if turn < AT_ONCE:
                 begin.wait(30)
             return in_thread(partial(create, Api(key)))
 
-        with ThreadPoolExecutor(10) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             found = list(pool.map(ask, range(50)))
         assert {answer.status_code for answer in found} == {201}
         assert len({answer.content for answer in found}) == 1
@@ -130,24 +131,28 @@ class TestAtOnce:
         assert Job.objects.count() == Reply.objects.count() == 1
 
     @pytest.mark.timeout(900)
-    def test_of_different_bodies_one_wins_under_each_key(self, settings):
+    @pytest.mark.parametrize(("keys", "bodies"), RIVALS)
+    def test_of_different_bodies_one_wins_under_each_key(self, settings, keys, bodies):
         settings.FLARE = {"API_RATE": None}
         text = make_key("write")
+        begin = threading.Barrier(AT_ONCE)
 
         def ask(turn):
-            key, number = divmod(turn, BODIES)
+            if turn < AT_ONCE:
+                begin.wait(30)
+            key, number = divmod(turn, bodies)
             body = {**BODY, "payload": {"n": number}}
             answer = in_thread(partial(create, Api(text), body, f"key-{key}"))
             return key, number, answer
 
-        with ThreadPoolExecutor(10) as pool:
-            found = list(pool.map(ask, range(KEYS * BODIES)))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = list(pool.map(ask, range(keys * bodies)))
         won = {key: number for key, number, answer in found if answer.status_code == 201}
         lost = Counter((key, error(answer)) for key, _, answer in found if answer.status_code != 201)
         # On SQLite a request may also wait in vain for the one writer.
         assert {code for _, (_, code) in lost} <= {"idempotency_key_reuse", "idempotency_in_progress"}
         assert {status for _, (status, _) in lost} == {409}
-        assert Counter(key for key, _ in lost.elements()) == dict.fromkeys(range(KEYS), BODIES - 1)
+        assert Counter(key for key, _ in lost.elements()) == dict.fromkeys(range(keys), bodies - 1)
         rows = Job.objects.values_list("idempotency_key", "payload")
         assert sorted((key, payload["n"]) for key, payload in rows) == sorted(
             (f"key-{key}", number) for key, number in won.items()
