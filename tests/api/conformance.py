@@ -8,6 +8,9 @@ from jsonschema import Draft202012Validator
 
 from django_flare.api.views.document import read_document
 
+TOLD = {"ETag", "Location", "Idempotent-Replay", "Retry-After", "Allow", "WWW-Authenticate"}
+"""Headers that an answer has only where the document says so."""
+
 
 @cache
 def operations():
@@ -29,6 +32,7 @@ def require_documented(method, path, data, answer):
     item = _item(path)
     operation = item and item.get("get" if method == "HEAD" else method.lower())
     if operation is None:
+        _require_no_operation(item, method, answer)
         return
     announced = operation["responses"].get(str(answer.status_code))
     assert announced, f"{method} {path}: {answer.status_code} is not in the document: {answer.content}"
@@ -41,18 +45,35 @@ def require_documented(method, path, data, answer):
         _validator_of(schema).validate(json.loads(data))
 
 
+def _require_no_operation(item, method, answer):
+    """Fail unless it is what the document says of methods, or of addresses, that there are not."""
+    status, name = (405, "MethodNotAllowed") if item else (404, "UnknownAddress")
+    assert answer.status_code == status or answer.status_code in (401, 406, 429, 503), answer.content
+    if answer.status_code == status and method != "HEAD":
+        announced = read_document()["components"]["responses"][name]
+        _require_headers(announced, answer)
+        _require_body(announced, answer)
+
+
 def _item(path):
     address = "/" + path.split("?")[0]
     return next((item for pattern, item in operations() if pattern.fullmatch(address)), None)
 
 
 def _require_headers(announced, answer):
-    for name in announced.get("headers", {}):
-        header = read_document()["components"]["headers"][name]
-        assert name in answer.headers or not header.get("required"), name
-    told = {name for name in answer.headers if name.startswith("X-RateLimit") or name in ("ETag", "Location")}
-    # Nobody who failed to authenticate is told a rate, except when that itself was too often.
-    assert told <= set(announced["headers"]) or answer.status_code == 429, told
+    for name, header in announced["headers"].items():
+        if "$ref" in header:
+            header = read_document()["components"]["headers"][name]
+        if name in answer.headers:
+            Draft202012Validator(header["schema"]).validate(_read(answer.headers[name], header["schema"]))
+        else:
+            assert not header.get("required"), name
+    told = {name for name in answer.headers if name.startswith("X-RateLimit") or name in TOLD}
+    assert told <= set(announced["headers"]), told
+
+
+def _read(text, schema):
+    return int(text) if schema.get("type") == "integer" else text
 
 
 def _require_body(announced, answer):

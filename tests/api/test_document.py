@@ -15,7 +15,9 @@ from jsonschema import Draft202012Validator
 from django_flare.api import urls
 from django_flare.api.creation import FIELDS
 from django_flare.api.documentation.generator import generate
+from django_flare.api.documentation.headers import HEADERS
 from django_flare.api.documentation.operations import OPERATIONS
+from django_flare.api.documentation.refusals import example_of
 from django_flare.api.documentation.schemas import SCHEMAS
 from django_flare.api.problems import STATUSES
 from django_flare.api.views.document import read_document
@@ -55,7 +57,12 @@ def test_every_code_is_in_it():
                     assert STATUSES[code] == int(status)
                     told.add(code)
     # Those two belong to no operation.
-    assert set(STATUSES) - told == {"not_found", "method_not_allowed"}
+    elsewhere = {"not_found": "UnknownAddress", "method_not_allowed": "MethodNotAllowed"}
+    assert set(STATUSES) - told == set(elsewhere)
+    for code, name in elsewhere.items():
+        examples = DOCUMENT["components"]["responses"][name]["content"]["application/json"]["examples"]
+        assert list(examples) == [code]
+        assert name in DOCUMENT["info"]["description"]
 
 
 def test_the_fields_of_a_create_body():
@@ -63,10 +70,60 @@ def test_the_fields_of_a_create_body():
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_every_schema_is_one(name):
+def test_every_schema_is_one_and_has_an_example(name):
     Draft202012Validator.check_schema(SCHEMAS[name])
-    for example in [SCHEMAS[name]["example"]] if "example" in SCHEMAS[name] else []:
-        validator(name).validate(example)
+    validator(name).validate(SCHEMAS[name]["example"])
+
+
+def fields_of(schema, path):
+    """Yield (path, schema) of each member of an object, and of those below it."""
+    for name, field in schema.get("properties", {}).items():
+        yield f"{path}.{name}", field
+        yield from fields_of(field, f"{path}.{name}")
+    if "items" in schema:
+        yield from fields_of(schema["items"], f"{path}[]")
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_field_has_a_description(name):
+    assert [path for path, field in fields_of(SCHEMAS[name], name) if not field.get("description")] == []
+
+
+PARAMETERS = {
+    (operation["operationId"], parameter["name"]): parameter
+    for item in DOCUMENT["paths"].values()
+    for operation in item.values()
+    for parameter in operation.get("parameters", ())
+}
+
+
+@pytest.mark.parametrize("each", PARAMETERS, ids=str)
+def test_every_parameter_has_a_description_and_a_good_example(each):
+    parameter = PARAMETERS[each]
+    assert parameter["description"]
+    Draft202012Validator(parameter["schema"]).validate(parameter["example"])
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_every_header_has_a_description_and_a_good_example(name):
+    assert HEADERS[name]["description"]
+    Draft202012Validator(HEADERS[name]["schema"]).validate(HEADERS[name]["example"])
+
+
+def test_every_example_of_an_error_is_one():
+    for code in STATUSES:
+        example = example_of(code)
+        validator("Error").validate(example)
+        assert example["error"]["code"] == code
+
+
+@pytest.mark.parametrize("address", ["/v1/jobs", "/v1/jobs/batch"])
+def test_who_creates_is_told_when_to_ask_again(address):
+    conflict = DOCUMENT["paths"][address]["post"]["responses"]["409"]
+    assert "idempotency_in_progress" in conflict["content"]["application/json"]["examples"]
+    told = conflict["headers"]["Retry-After"]
+    assert "idempotency_in_progress" in told["description"]
+    assert told["required"] is False
 
 
 def test_every_reference_leads_somewhere():

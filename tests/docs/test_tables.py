@@ -25,7 +25,7 @@ from django_flare import (
 )
 from django_flare.api import urls
 from django_flare.api.creation import FIELDS
-from django_flare.api.documentation.generator import HEADERS
+from django_flare.api.documentation.headers import HEADERS
 from django_flare.api.documentation.schemas import SCHEMAS
 from django_flare.api.problems import STATUSES
 from django_flare.arguments import MAX_BATCH

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 from drf_spectacular.drainage import GENERATOR_STATS
@@ -14,41 +13,20 @@ from drf_spectacular.settings import patched_settings
 
 from django_flare import __version__
 from django_flare.api import urls
-from django_flare.api.authentication import CHALLENGE
+from django_flare.api.documentation import headers
 from django_flare.api.documentation.operations import KEYED, OPERATIONS, Operation
-from django_flare.api.documentation.schemas import ID, SCHEMAS, TEXT, WHOLE, Schema, ref
+from django_flare.api.documentation.parts import Schema, ref
+from django_flare.api.documentation.refusals import example_of
+from django_flare.api.documentation.schemas import SCHEMAS
 from django_flare.api.problems import STATUSES
 from django_flare.api.rendering import MEDIA_TYPE
-from django_flare.api.request_ids import MAX_LENGTH
 from django_flare.api.views.unknown import UnknownAddress
 
-_LIMITS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-HEADERS: dict[str, Schema] = {
-    "X-Request-Id": {
-        "description": "The request's own X-Request-Id, or a new one.",
-        "schema": {**TEXT, "maxLength": MAX_LENGTH},
-    },
-    "X-RateLimit-Limit": {"description": "Requests in a window; absent without a limit.", "schema": WHOLE},
-    "X-RateLimit-Remaining": {"description": "Requests left in this window.", "schema": WHOLE},
-    "X-RateLimit-Reset": {"description": "Its end, in seconds since 1970.", "schema": WHOLE},
-    "Retry-After": {"description": "Seconds to wait.", "schema": WHOLE, "required": True},
-    "Location": {"description": "The absolute path of the job.", "schema": TEXT, "required": True},
-    "Idempotent-Replay": {
-        "description": "Given when the key had made the job before.",
-        "schema": {"const": "true"},
-    },
-    "ETag": {"description": "Changes when the job does.", "schema": TEXT, "required": True},
-    "WWW-Authenticate": {
-        "description": "How to authenticate.",
-        "schema": {"const": CHALLENGE},
-        "required": True,
-    },
-}
-_OF_CODES = {
-    "unauthorized": ("WWW-Authenticate",),
-    "rate_limit_exceeded": ("Retry-After",),
-    "unavailable": ("Retry-After",),
-}
+_DESCRIPTION = (
+    "Background jobs in the database that a Django project already has.\n\n"
+    "Where an address is listed here, any other method is answered 405 with `Allow`, as the response "
+    "`MethodNotAllowed` says; any other address under the prefix is answered 404, as `UnknownAddress` says."
+)
 # Where the answer of an operation names what others take.
 _LEADS = {
     "create_job": ("job_id", "$response.body#/id"),
@@ -111,10 +89,15 @@ def generate() -> dict[str, Any]:
         "OAS_VERSION": "3.1.0",
         "TITLE": "django_flare",
         "VERSION": __version__,
-        "DESCRIPTION": "Background jobs in the database that a Django project already has.",
+        "DESCRIPTION": _DESCRIPTION,
         "LICENSE": {"name": "MIT", "identifier": "MIT"},
         "SERVERS": [{"url": "/flare"}],
-        "APPEND_COMPONENTS": {"schemas": SCHEMAS, "headers": HEADERS, "securitySchemes": _SECURITY},
+        "APPEND_COMPONENTS": {
+            "schemas": SCHEMAS,
+            "headers": headers.HEADERS,
+            "responses": _ELSEWHERE,
+            "securitySchemes": _SECURITY,
+        },
         "PREPROCESSING_HOOKS": [],
         "POSTPROCESSING_HOOKS": [],
     }
@@ -142,7 +125,7 @@ def _operation(each: Operation) -> Schema:
 def _success(each: Operation) -> Schema:
     return {
         "description": each.summary,
-        "headers": _headers(each, each.headers),
+        "headers": headers.of_success(each.headers, is_counted=not each.is_open),
         "content": _content(ref(each.answer)),
         **_links(each),
     }
@@ -161,36 +144,30 @@ def _links(each: Operation) -> Schema:
 def _unchanged(each: Operation) -> Schema:
     if "ETag" not in each.headers:
         return {}
-    return {"304": {"description": "Not changed.", "headers": _headers(each, ("ETag",))}}
+    return {"304": {"description": "Not changed.", "headers": headers.of_success(("ETag",), is_counted=True)}}
 
 
 def _errors(each: Operation) -> Schema:
     by_status: dict[int, list[str]] = defaultdict(list)
     for code in dict.fromkeys((*each.errors, *(() if each.is_open else KEYED))):
         by_status[STATUSES[code]].append(code)
-    return {str(status): _error(each, by_status[status]) for status in sorted(by_status)}
+    is_counted = not each.is_open
+    return {str(status): _error(by_status[status], is_counted=is_counted) for status in sorted(by_status)}
 
 
-def _error(each: Operation, codes: list[str]) -> Schema:
-    examples = {code: {"value": _example(code)} for code in codes}
-    extra = [name for code in codes for name in _OF_CODES.get(code, ())]
+def _error(codes: list[str], *, is_counted: bool) -> Schema:
+    examples = {code: {"value": example_of(code)} for code in codes}
     return {
         "description": ", ".join(codes),
-        "headers": _headers(each, extra, is_counted="unauthorized" not in codes),
+        "headers": headers.of_error(codes, is_counted=is_counted),
         "content": {MEDIA_TYPE: {"schema": ref("Error"), "examples": examples}},
     }
 
 
-def _example(code: str) -> Schema:
-    return {
-        "error": {"code": code, "message": "what was wrong, and the bound", "request_id": ID.replace("-", "")}
-    }
-
-
-def _headers(each: Operation, extra: Iterable[str], *, is_counted: bool = True) -> Schema:
-    limits = _LIMITS if is_counted and not each.is_open else ()
-    names = ("X-Request-Id", *limits, *extra)
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+_ELSEWHERE = {
+    "MethodNotAllowed": _error(["method_not_allowed"], is_counted=True),
+    "UnknownAddress": _error(["not_found"], is_counted=True),
+}
 
 
 def _content(schema: Schema) -> Schema:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django_flare.api.documentation.schemas import (
+from django_flare.api.documentation.headers import HEADERS
+from django_flare.api.documentation.jobs import CURSOR
+from django_flare.api.documentation.parts import (
+    ID,
     JOB_ID,
-    KEY,
+    KEY_OF_HEADER,
     QUEUE,
     STATE,
     TEXT,
@@ -18,6 +21,7 @@ from django_flare.api.documentation.schemas import (
 from django_flare.api.views.metrics import DEFAULT_PERIOD
 from django_flare.arguments import MAX_LIMIT
 from django_flare.jobs.summary import PERIODS
+from django_flare.states import JobState
 
 _CREATING = (
     *("malformed_json", "invalid_request", "invalid_option", "invalid_payload", "job_type_not_registered"),
@@ -58,38 +62,52 @@ class Operation:
         return {parameter["name"] for parameter in self.parameters}
 
 
-def _in(place: str, name: str, schema: Schema, text: str, **rest: Any) -> Schema:
-    return {"in": place, "name": name, "schema": schema, "description": text, **rest}
+def _in(place: str, name: str, schema: Schema, text: str, example: Any, **rest: Any) -> Schema:
+    return {
+        "in": place,
+        "name": name,
+        "schema": schema,
+        "description": text,
+        "example": example,
+        **rest,
+    }
 
 
-_ID = _in("path", "job_id", JOB_ID, "The job.", required=True)
-_NAME = _in("path", "name", QUEUE, "The queue.", required=True)
+_ID = _in("path", "job_id", JOB_ID, "The job.", ID, required=True)
+_NAME = _in("path", "name", QUEUE, "The queue.", "mail", required=True)
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 20}
+_TAG: Schema = {"type": "string", "pattern": "^[^:\\u0000]+:[^\\u0000]*$"}
+_STATES = [JobState.FAILED.value, JobState.DEAD_LETTER.value]
 _FILTERS = (
-    _in("query", "state", array(STATE), "One or several, as state=a&state=b.", explode=True),
-    _in("query", "queue", TEXT, "The whole name."),
-    _in("query", "job_type", TEXT, "The whole name."),
-    _in(
-        "query",
-        "tag",
-        array({"type": "string", "pattern": "^[^:\\u0000]+:[^\\u0000]*$"}),
-        "key:value; all must match.",
-        explode=True,
-    ),
-    _in("query", "created_after", TIME, "Inclusive."),
-    _in("query", "created_before", TIME, "Exclusive."),
-    _in(
-        "query",
-        "limit",
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 20},
-        "Jobs on the page.",
-    ),
-    _in("query", "cursor", TEXT, "The next_cursor of the page before, with the same filters."),
+    _in("query", "state", array(STATE), "One or several, as state=a&state=b.", _STATES, explode=True),
+    _in("query", "queue", TEXT, "The whole name.", "mail"),
+    _in("query", "job_type", TEXT, "The whole name.", "mail.welcome"),
+    _in("query", "tag", array(_TAG), "key:value; all must match.", ["team:blue"], explode=True),
+    _in("query", "created_after", TIME, "Inclusive.", "2030-01-02T00:00:00Z"),
+    _in("query", "created_before", TIME, "Exclusive.", "2030-01-03T00:00:00+01:00"),
+    _in("query", "limit", _LIMIT, "Jobs on the page.", 50),
+    _in("query", "cursor", TEXT, "The next_cursor of the page before, with the same filters.", CURSOR),
 )
-_KEY = _in("header", "Idempotency-Key", KEY, "The same key and body give the same answer; one job is made.")
-_KNOWN = _in("header", "If-None-Match", TEXT, "An ETag: 304 if the job has not changed since.")
+_KEY = _in(
+    "header",
+    "Idempotency-Key",
+    KEY_OF_HEADER,
+    "The same key and body give the same answer; one job is made. A key with a comma goes in the body.",
+    "greeting-7",
+)
+_KNOWN = _in(
+    "header",
+    "If-None-Match",
+    TEXT,
+    "An ETag: 304 if the job has not changed since.",
+    HEADERS["ETag"]["example"],
+)
 _PERIOD = _in(
-    "query", "period", {"type": "string", "enum": list(PERIODS), "default": DEFAULT_PERIOD}, "How far back."
+    "query",
+    "period",
+    {"type": "string", "enum": list(PERIODS), "default": DEFAULT_PERIOD},
+    "How far back.",
+    "1h",
 )
 
 _JOBS = "jobs"

@@ -1,235 +1,193 @@
-"""The shapes of what goes over the wire, as JSON Schema; bounds and names are those of the code."""
+"""The shapes of all that goes over the wire, by name, as JSON Schema."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from django_flare import values
-from django_flare.api.attempts import MOST_ATTEMPTS
+from django_flare import __version__
+from django_flare.api.documentation.jobs import OF_JOBS
+from django_flare.api.documentation.parts import (
+    MAYBE_NUMBER,
+    NUMBER,
+    OBJECT,
+    QUEUE,
+    TEXT,
+    TIME,
+    TRUTH,
+    WHOLE,
+    WORKER_ID,
+    Schema,
+    array,
+    closed,
+    described,
+    ref,
+)
+from django_flare.api.documentation.refusals import example_of
 from django_flare.api.problems import STATUSES
-from django_flare.arguments import MAX_BATCH, MAX_LIMIT, MAX_PARENTS
 from django_flare.jobs.overview import MOST_COUNTED, MOST_QUEUES, MOST_WORKERS
 from django_flare.jobs.summary import PERIODS
-from django_flare.states import FINAL, AttemptOutcome, JobState
-from django_flare.status import Reason
+from django_flare.states import FINAL, JobState
 
-Schema = dict[str, Any]
-
-ID = "01a2096c-5d3e-7001-8c6e-7a2155a7bbfa"
-KEY_PATTERN = "^[\\x21-\\x7e]+$"
-QUEUE_PATTERN = "^[A-Za-z0-9_.:][A-Za-z0-9_.:-]*$"
-
-TEXT: Schema = {"type": "string"}
-NUMBER: Schema = {"type": "number"}
-WHOLE: Schema = {"type": "integer"}
-TRUTH: Schema = {"type": "boolean"}
-OBJECT: Schema = {"type": "object"}
-TIME: Schema = {"type": "string", "format": "date-time"}
-JOB_ID: Schema = {"type": "string", "format": "uuid"}
-MAYBE_TEXT: Schema = {"type": ["string", "null"]}
-MAYBE_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
-MAYBE_NUMBER: Schema = {"type": ["number", "null"]}
-STATE: Schema = {"type": "string", "enum": [state.value for state in JobState]}
-QUEUE: Schema = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": values.MAX_QUEUE_LENGTH,
-    "pattern": QUEUE_PATTERN,
+_COUNT_EXAMPLE = {"number": 12, "has_more": False}
+_QUEUE_EXAMPLE = {
+    "name": "mail",
+    "claimable": _COUNT_EXAMPLE,
+    "oldest_seconds": 4.2,
+    "running": 3,
+    "next_due_seconds": None,
+    "paused": False,
 }
-KEY: Schema = {"type": "string", "minLength": 1, "maxLength": values.MAX_KEY_LENGTH, "pattern": KEY_PATTERN}
-NO_NUL = {"pattern": "^[^\\u0000]*$"}
-TAGS: Schema = {
-    "type": "object",
-    "maxProperties": values.MAX_TAGS,
-    "propertyNames": {"minLength": 1, "maxLength": values.MAX_TAG_KEY_LENGTH, **NO_NUL},
-    "additionalProperties": {"type": "string", "maxLength": values.MAX_TAG_VALUE_LENGTH, **NO_NUL},
+_WORKER_EXAMPLE = {
+    "id": WORKER_ID,
+    "hostname": "web1",
+    "pid": 4711,
+    "version": __version__,
+    "slots": 8,
+    "running": 3,
+    "queues": ["mail"],
+    "started_at": "2030-01-01T00:00:00.000000Z",
+    "beat_age_seconds": 1.5,
+    "stale": False,
 }
-PRIORITY: Schema = {"type": "integer", "minimum": -values.PRIORITY_BOUND, "maximum": values.PRIORITY_BOUND}
 
 
-def ref(name: str) -> Schema:
-    """Return the reference to a schema by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
+def _counts(states: list[JobState], text: str) -> Schema:
+    return closed({state.value: described(ref("Count"), text.format(state.value)) for state in states})
 
 
-def array(items: Schema, least: int = 0, most: int | None = None) -> Schema:
-    """Return the schema of an array."""
-    bounds = {"minItems": least} if least else {}
-    return {"type": "array", "items": items, **bounds, **({} if most is None else {"maxItems": most})}
-
-
-def closed(properties: Schema, required: list[str] | None = None, **rest: Any) -> Schema:
-    """Return the schema of an object with these members and no others; all are required unless said."""
-    required = list(properties) if required is None else required
-    members = {"type": "object", "properties": properties, "additionalProperties": False, **rest}
-    return {**members, "required": required} if required else members
-
-
-def described(schema: Schema, text: str) -> Schema:
-    """Return the schema with a description."""
-    return {**schema, "description": text}
-
-
-JOB = closed(
-    {
-        "id": JOB_ID,
-        "state": STATE,
-        "job_type": TEXT,
-        "queue": QUEUE,
-        "priority": described(PRIORITY, "Larger runs first."),
-        "payload": OBJECT,
-        "tags": TAGS,
-        "attempt": described({"type": "integer", "minimum": 0}, "0 before the first claim."),
-        "max_attempts": {"type": "integer", "minimum": 1},
-        "timeout_seconds": described(NUMBER, "Of each attempt."),
-        "progress": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-        "error_message": MAYBE_TEXT,
-        "result": described({}, "What the handler returned: any JSON value."),
-        "result_error": described(MAYBE_TEXT, "Why there is no result though the handler returned one."),
-        "created_at": TIME,
-        "run_at": described(TIME, "When it may run, or might have since."),
-        "started_at": MAYBE_TIME,
-        "completed_at": MAYBE_TIME,
-        "parent_job_ids": array(JOB_ID),
-        "cancelled_by": described(
-            {"type": ["string", "null"], "format": "uuid"}, "The job whose end cancelled this one."
-        ),
-        "worker_id": MAYBE_TEXT,
-    },
-    example={
-        "id": ID,
-        "state": JobState.SUCCEEDED.value,
-        "job_type": "mail.welcome",
-        "queue": "mail",
-        "priority": 0,
-        "payload": {"user_id": 7},
-        "tags": {"team": "blue"},
-        "attempt": 1,
-        "max_attempts": 5,
-        "timeout_seconds": 1800,
-        "progress": 1.0,
-        "error_message": None,
-        "result": "sent",
-        "result_error": None,
-        "created_at": "2030-01-02T03:04:05.678901Z",
-        "run_at": "2030-01-02T03:04:05.678901Z",
-        "started_at": "2030-01-02T03:04:05.690000Z",
-        "completed_at": "2030-01-02T03:04:06.120000Z",
-        "parent_job_ids": [],
-        "cancelled_by": None,
-        "worker_id": "wrk_web1_4711_a0287634c1cb",
-    },
-)
-NEW_JOB = closed(
-    {
-        "job_type": {"type": "string", "minLength": 1, "maxLength": 500},
-        "payload": described({"type": "object", "default": {}}, "What the handler receives."),
-        "queue": QUEUE,
-        "run_at": described(TIME, "RFC 3339 with an offset, at most ten years ahead. A past time is now."),
-        "max_attempts": {"type": "integer", "minimum": 1, "maximum": values.MAX_ATTEMPTS_BOUND},
-        "timeout_seconds": {"type": "number", "minimum": values.MIN_TIMEOUT, "maximum": values.MAX_TIMEOUT},
-        "priority": PRIORITY,
-        "tags": TAGS,
-        "idempotency_key": described(KEY, "The header Idempotency-Key is preferred; both must be equal."),
-        "parent_job_id": described(JOB_ID, "The one job to wait for; not together with parent_job_ids."),
-        "parent_job_ids": array(JOB_ID, 1, MAX_PARENTS),
-    },
-    ["job_type"],
-    **{"not": {"required": ["parent_job_id", "parent_job_ids"]}},
-    example={"job_type": "mail.welcome", "payload": {"user_id": 7}, "queue": "mail", "max_attempts": 5},
-)
-COUNT = closed(
-    {
-        "number": {"type": "integer", "minimum": 0, "maximum": MOST_COUNTED},
-        "has_more": described(TRUTH, "Whether counting stopped there."),
-    }
-)
-
-
-def _counts(states: list[JobState]) -> Schema:
-    return closed({state.value: ref("Count") for state in states})
-
-
-SCHEMAS: dict[str, Schema] = {
-    "Job": JOB,
-    "NewJob": NEW_JOB,
-    "NewJobs": closed({"jobs": array(ref("NewJob"), 1, MAX_BATCH)}),
-    "JobIds": closed({"ids": array(JOB_ID, 1, MAX_BATCH)}),
-    "JobPage": closed(
-        {"jobs": array(ref("Job"), most=MAX_LIMIT), "has_more": TRUTH, "next_cursor": MAYBE_TEXT}
-    ),
-    "Retry": closed({"revive": {"type": "boolean", "default": False}}, []),
-    "Explanation": closed(
-        {"code": {"type": "string", "enum": list(map(str, Reason))}, "message": TEXT, "details": OBJECT}
-    ),
-    "Attempt": closed(
+_OF_QUEUES: dict[str, Schema] = {
+    "Count": closed(
         {
-            "number": WHOLE,
-            "outcome": {"type": "string", "enum": list(map(str, AttemptOutcome))},
-            "worker_id": MAYBE_TEXT,
-            "started_at": MAYBE_TIME,
-            "ended_at": TIME,
-            "error_class": MAYBE_TEXT,
-            "error_message": MAYBE_TEXT,
-            "traceback": described(MAYBE_TEXT, "For the scope admin alone."),
-        }
+            "number": described(
+                {"type": "integer", "minimum": 0, "maximum": MOST_COUNTED}, "How many were counted."
+            ),
+            "has_more": described(TRUTH, "Whether counting stopped there."),
+        },
+        example=_COUNT_EXAMPLE,
     ),
-    "Attempts": closed({"attempts": array(ref("Attempt"), most=MOST_ATTEMPTS)}),
-    "Count": COUNT,
     "Queue": closed(
         {
-            "name": QUEUE,
-            "claimable": ref("Count"),
+            "name": described(QUEUE, "The queue's name."),
+            "claimable": described(ref("Count"), "The jobs that a worker may claim now."),
             "oldest_seconds": described(MAYBE_NUMBER, "How long the longest-waiting claimable job waits."),
-            "running": WHOLE,
+            "running": described(WHOLE, "The jobs that workers run now."),
             "next_due_seconds": described(MAYBE_NUMBER, "When the next scheduled job is due."),
-            "paused": TRUTH,
-        }
+            "paused": described(TRUTH, "Whether its jobs are kept from starting."),
+        },
+        example=_QUEUE_EXAMPLE,
     ),
-    "Queues": closed({"queues": array(ref("Queue"), most=MOST_QUEUES)}),
+    "Queues": closed(
+        {
+            "queues": described(
+                array(ref("Queue"), most=MOST_QUEUES),
+                "Those that have something to do or are paused, by name.",
+            )
+        },
+        example={"queues": [_QUEUE_EXAMPLE]},
+    ),
     "QueueChange": closed(
-        {"name": QUEUE, "paused": TRUTH, "changed": described(TRUTH, "Whether this request did it.")}
+        {
+            "name": described(QUEUE, "The queue's name."),
+            "paused": described(TRUTH, "Whether it is paused now."),
+            "changed": described(TRUTH, "Whether this request did it."),
+        },
+        example={"name": "mail", "paused": True, "changed": True},
     ),
+}
+_OF_WORKERS: dict[str, Schema] = {
     "Worker": closed(
         {
-            "id": TEXT,
-            "hostname": TEXT,
-            "pid": WHOLE,
-            "version": TEXT,
-            "slots": WHOLE,
-            "running": WHOLE,
-            "queues": described(array(TEXT), "None means all."),
-            "started_at": TIME,
-            "beat_age_seconds": NUMBER,
+            "id": described(TEXT, "Its id, new with each start."),
+            "hostname": described(TEXT, "The machine that it runs on."),
+            "pid": described(WHOLE, "Its process there."),
+            "version": described(TEXT, "The version of django_flare."),
+            "slots": described(WHOLE, "How many jobs it runs at the same time."),
+            "running": described(WHOLE, "How many it runs now."),
+            "queues": described(array(TEXT), "The queues that it serves; an empty list means all."),
+            "started_at": described(TIME, "When it registered."),
+            "beat_age_seconds": described(NUMBER, "How long ago it last proved that it lives."),
             "stale": described(TRUTH, "Whether others may take its jobs back."),
-        }
+        },
+        example=_WORKER_EXAMPLE,
     ),
-    "Workers": closed({"workers": array(ref("Worker"), most=MOST_WORKERS)}),
-    "Summary": closed(
+    "Workers": closed(
         {
-            "period": {"type": "string", "enum": list(PERIODS)},
-            "since": TIME,
-            "until": TIME,
-            "states": described(_counts(list(JobState)), "Jobs in each state now."),
-            "ended": described(_counts(sorted(FINAL)), "How often one ended within the period, all counted."),
-            "ended_per_minute": NUMBER,
-        }
+            "workers": described(
+                array(ref("Worker"), most=MOST_WORKERS), "The one that beat last comes first."
+            )
+        },
+        example={"workers": [_WORKER_EXAMPLE]},
     ),
-    "Health": closed({"status": {"const": "ok"}}),
-    "Document": described(OBJECT, "This document."),
-    "Error": closed(
-        {
-            "error": closed(
+}
+_SUMMARY = closed(
+    {
+        "period": described({"type": "string", "enum": list(PERIODS)}, "The period as asked for."),
+        "since": described(TIME, "Its first moment, by the database's clock."),
+        "until": described(TIME, "Its last moment: now."),
+        "states": described(
+            _counts(list(JobState), "Jobs in the state {}."),
+            f"For each state the jobs in it now, each counted up to {MOST_COUNTED:,}; pending ones as far as "
+            "they may be claimed.",
+        ),
+        "ended": described(
+            _counts(sorted(FINAL), "How often a job reached the state {}."),
+            "For each final state how often a job reached it within the period, all counted.",
+        ),
+        "ended_per_minute": described(NUMBER, "The sum of these, per minute."),
+    },
+    example={
+        "period": "24h",
+        "since": "2030-01-01T03:04:05.678901Z",
+        "until": "2030-01-02T03:04:05.678901Z",
+        "states": {state.value: _COUNT_EXAMPLE for state in JobState},
+        "ended": {state.value: {"number": 480, "has_more": False} for state in sorted(FINAL)},
+        "ended_per_minute": 1.0,
+    },
+)
+_DETAIL = closed(
+    {
+        "field": described(TEXT, "What is wrong: a member of the body, a parameter, a header."),
+        "reason": described(TEXT, "A word for programs that says what is wrong with it."),
+        "message": described(TEXT, "The same for people."),
+        "index": described(WHOLE, "Which job of a batch it is about, counted from 0."),
+    },
+    [],
+)
+_ERROR = closed(
+    {
+        "error": described(
+            closed(
                 {
-                    "code": {"type": "string", "enum": list(STATUSES)},
-                    "message": TEXT,
-                    "request_id": TEXT,
-                    "details": array(
-                        closed({"field": TEXT, "reason": TEXT, "message": TEXT, "index": WHOLE}, [])
+                    "code": described(
+                        {"type": "string", "enum": list(STATUSES)},
+                        "The error's name for programs; it does not change.",
+                    ),
+                    "message": described(TEXT, "What was wrong, and the bound; for people."),
+                    "request_id": described(TEXT, "The X-Request-Id of the answer, by which the log has it."),
+                    "details": described(
+                        array(_DETAIL), "Each thing that was wrong, where there is more to say."
                     ),
                 },
                 ["code", "message", "request_id"],
-            )
-        }
-    ),
+            ),
+            "Why the request was refused.",
+        )
+    },
+    example=example_of("invalid_option"),
+)
+
+SCHEMAS: dict[str, Schema] = {
+    **OF_JOBS,
+    **_OF_QUEUES,
+    **_OF_WORKERS,
+    "Summary": _SUMMARY,
+    "Health": closed({"status": described({"const": "ok"}, "That it answers.")}, example={"status": "ok"}),
+    "Document": {
+        **OBJECT,
+        "description": "This document.",
+        "example": {
+            "openapi": "3.1.0",
+            "info": {"title": "django_flare", "version": __version__},
+            "paths": {},
+        },
+    },
+    "Error": _ERROR,
 }
