@@ -1,6 +1,7 @@
 """Read what the documentation holds: blocks of code, and tables as the directive `list-table` writes them."""
 
 import re
+import shlex
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ PAGES = sorted(page for page in (ROOT / "docs").rglob("*.rst") if "_build" not i
 
 _FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _DIRECTIVE = re.compile(r"^( *)\.\. code-block:: python\n((?:\1 +.*\n|\n)+)", re.MULTILINE)
+
+_SHELL = re.compile(r"^( *)\.\. code-block:: (?:ba)?sh\n((?:\1 +.*\n|\n)+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,14 @@ def _directed(page, body):
     body = textwrap.dedent(body)
     caption = re.match(r":caption: (\S+)\n", body)
     return Block(page, caption and caption[1], re.sub(r"\A(?::.*\n)+", "", body).strip() + "\n")
+
+
+def commands(page, program):
+    """Return the commands on a page that begin with this program, in order, each as its words."""
+    text = page.read_text()
+    blocks = [textwrap.dedent(body) for _, body in _SHELL.findall(text)]
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if f"{line} ".startswith(f"{program} ")]
 
 
 def files_of(page):

@@ -8,9 +8,9 @@ import textwrap
 import django
 import pytest
 
-from tests.docs.pages import README, ROOT, files_of, python_blocks
+from tests.docs.pages import README, ROOT, commands, files_of, python_blocks
 
-HEADER = """
+HEADER = '''
 import json, os
 import django
 os.environ["DJANGO_SETTINGS_MODULE"] = "mysite.settings"
@@ -25,7 +25,23 @@ def work():
 
 def state(job_id):
     return client.get(f"/jobs/{job_id}{SLASH}").json()["state"]
-"""
+
+def curl(words, **variables):
+    """Ask as the words of a curl command say: an address, -H, -d; what else there is makes no difference."""
+    headers, data, address = {}, "", None
+    for name, value in variables.items():
+        words = [word.replace(f"${name}", value) for word in words]
+    for before, word in zip(words, words[1:]):
+        if before == "-H":
+            headers.update([word.split(": ", 1)])
+        elif before == "-d":
+            data = word
+        elif word.startswith("http://127.0.0.1:8000"):
+            address = word.removeprefix("http://127.0.0.1:8000")
+    assert "$" not in str(words)
+    media_type = headers.pop("Content-Type", "")
+    return client.generic("POST" if data else "GET", address, data, media_type, headers=headers)
+'''
 
 
 class Project:
@@ -167,3 +183,40 @@ def test_the_tutorial(tmp_path):
         """
     )
     assert mailed.count("You paid 75000.00.") == 1
+
+
+MAKE_KEY = ("flare_apikey", "create", "shop", "--scope", "write")
+
+
+def test_the_http_api(tmp_path):
+    project = Project(tmp_path)
+    page = ROOT / "docs/how-to/http-api.rst"
+    files = files_of(page)
+    project.add_settings(files.pop("mysite/settings.py"))
+    for file, code in files.items():
+        project.write(file, code)
+    for words in commands(page, "python manage.py migrate"):
+        project.run(*words[1:])
+    project.run("manage.py", "check", "--fail-level", "WARNING")
+    key = project.run("manage.py", *MAKE_KEY).splitlines()[-1]
+    assert f"$(python manage.py {' '.join(MAKE_KEY)} | tail -n 1)" in page.read_text()
+    project.drive(
+        f"""
+        KEY = {key!r}
+        create, read, poll, explain, schema = {commands(page, "curl")!r}
+        made = curl(create, KEY=KEY)
+        assert made.status_code == 201, made.content
+        ID = made.json()["id"]
+        assert made.headers["Location"] == f"/flare/v1/jobs/{{ID}}"
+        again = curl(create, KEY=KEY)
+        assert (again.status_code, again.content) == (201, made.content)
+        assert again.headers["Idempotent-Replay"] == "true"
+        assert curl(explain, KEY=KEY, ID=ID).json()["code"] == "no_worker_for_queue"
+        work()
+        found = curl(read, KEY=KEY, ID=ID)
+        assert (found.json()["state"], found.json()["result"]) == ("succeeded", "Hello, Grace!")
+        assert curl(poll, KEY=KEY, ID=ID, ETAG=found.headers["ETag"]).status_code == 304
+        assert curl(schema, KEY=KEY).json()["openapi"] == "3.1.0"
+        assert curl(create, KEY="flare_x").status_code == 401
+        """
+    )
