@@ -14,7 +14,12 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
 django.setup()  # autodoc imports models
 
-import transitions  # noqa: E402 - it imports django_flare
+import fields  # noqa: E402 - they import django_flare
+import transitions  # noqa: E402
+
+import django_flare  # noqa: E402
+
+DOCUMENT = Path(django_flare.__file__).parent / "api" / "openapi.json"
 
 project = "django_flare"
 author = "django_flare contributors"
@@ -44,6 +49,18 @@ class Transitions(SphinxDirective):
         return self.parse_text_to_nodes(transitions.table())
 
 
+class Fields(SphinxDirective):
+    """Put the table of the fields of a schema of the HTTP API here."""
+
+    required_arguments = 1
+
+    def run(self) -> list[Node]:
+        # The page is built anew when the document has changed.
+        self.env.note_dependency(str(DOCUMENT))
+        return self.parse_text_to_nodes(fields.table(self.arguments[0]))
+
+
 def setup(app: Sphinx) -> None:
-    """Let Sphinx know the directive."""
+    """Let Sphinx know the directives."""
     app.add_directive("flare-transitions", Transitions)
+    app.add_directive("flare-fields", Fields)

@@ -3,6 +3,7 @@
 import pytest
 
 from django_flare import jobs
+from django_flare.jobs import summary
 from django_flare.states import FINAL, JobState
 from tests.api.support import error, reasons
 from tests.support import Driver, make_job
@@ -71,6 +72,11 @@ class TestMetrics:
             for period in ("1h", "24h", "7d", "30d")
         }
         assert ended == {"1h": 0, "24h": 1, "7d": 1, "30d": 1}
+
+    def test_all_that_ended_is_counted_however_much(self, api, monkeypatch):
+        monkeypatch.setattr(summary.store, "count_ended", lambda *_: {JobState.SUCCEEDED: 1_000_000})
+        found = api.get("v1/metrics/summary").json()
+        assert found["ended"][JobState.SUCCEEDED] == {"number": 1_000_000, "has_more": False}
 
     def test_a_day_unless_said_otherwise(self, api):
         assert api.get("v1/metrics/summary").json()["period"] == "24h"

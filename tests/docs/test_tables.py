@@ -24,11 +24,10 @@ from django_flare import (
     values,
 )
 from django_flare.api import urls
-from django_flare.api.creation import FIELDS
 from django_flare.api.documentation.headers import HEADERS
 from django_flare.api.documentation.schemas import SCHEMAS
 from django_flare.api.problems import STATUSES
-from django_flare.arguments import MAX_BATCH
+from django_flare.arguments import MAX_BATCH, MAX_PARENTS
 from django_flare.client.access import DEFAULT_TIMEOUT
 from django_flare.client.failures import KINDS
 from django_flare.client.retrying import LONGEST_ORDER, MOST_REPEATS, PASSING
@@ -52,8 +51,8 @@ from django_flare.worker.options import (
 from tests.docs.pages import README, ROOT, rows, table
 
 
-def load_transitions():
-    spec = importlib.util.spec_from_file_location("transitions", ROOT / "docs" / "transitions.py")
+def load_from_docs(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -65,7 +64,7 @@ class TestStates:
         assert written == {state.value: state in FINAL for state in JobState}
 
     def test_the_transitions_are_made_from_the_machine(self):
-        made = load_transitions()
+        made = load_from_docs("transitions")
         written = {event: (sources, targets) for event, sources, targets, _ in rows(made.table())[1:]}
         assert written.keys() == {event.value for event in TRANSITIONS}
         for event, each in TRANSITIONS.items():
@@ -279,6 +278,7 @@ class TestErrors:
 class TestHttpApi:
     ADDRESSES = table("reference/http-api", "Addresses")
     CODES = table("reference/http-api", "Codes")
+    TEXT = (ROOT / "docs/reference/http-api.rst").read_text()
 
     def routes(self):
         for each in urls.urlpatterns[:-1]:
@@ -300,13 +300,24 @@ class TestHttpApi:
         assert [(code, int(status)) for code, status, *_ in self.CODES] == list(STATUSES.items())
         assert all(cause and remedy for *_, cause, remedy in self.CODES)
 
-    def test_the_fields_of_a_summary(self):
-        written = {
-            name
-            for names, _ in table("reference/http-api", "Fields of a summary")
-            for name in names.split(", ")
-        }
-        assert written == set(SCHEMAS["Summary"]["properties"])
+    def test_the_fields_are_made_from_the_document(self):
+        fields = load_from_docs("fields")
+        shown = re.findall(r"^\.\. flare-fields:: (\w+)$", self.TEXT, re.MULTILINE)
+        # The other two have no fields worth a table.
+        assert sorted(shown) == sorted(set(SCHEMAS) - {"Document", "Health"})
+        for name in shown:
+            made = rows(fields.table(name))[1:]
+            assert [field for field, *_ in made if "." not in field] == list(SCHEMAS[name]["properties"])
+            assert all(kind and text for _, kind, text in made)
+
+    def test_a_table_of_fields_tells_the_bounds(self):
+        told = {field: kind for field, kind, _ in rows(load_from_docs("fields").table("NewJob"))}
+        assert told["job_type"] == f"text of 1 to {MAX_NAME_LENGTH} characters; required"
+        assert told["priority"] == f"integer −{values.PRIORITY_BOUND} to {values.PRIORITY_BOUND}"
+        assert told["timeout_seconds"] == "number 1 to 86,400"
+        assert told["parent_job_ids"] == f"array of 1 to {MAX_PARENTS} job id"
+        assert told["payload"] == "object ({} unless given)"
+        assert told["tags"].startswith(f"object of at most {values.MAX_TAGS} texts of at most 200 characters")
 
     def test_the_headers(self):
         written = {name for names, _ in table("reference/http-api", "Headers") for name in names.split(", ")}
@@ -314,10 +325,6 @@ class TestHttpApi:
             "Location",
             "WWW-Authenticate",
         }
-
-    def test_the_create_body(self):
-        text = (ROOT / "docs/reference/http-api.rst").read_text()
-        assert [name for name in FIELDS if f"``{name}``" not in text] == []
 
 
 class TestHttpClient:

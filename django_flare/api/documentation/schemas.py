@@ -27,6 +27,7 @@ from django_flare.jobs.summary import PERIODS
 from django_flare.states import FINAL, JobState
 
 _COUNT_EXAMPLE = {"number": 12, "has_more": False}
+_TOTAL_EXAMPLE = {"number": 48_000, "has_more": False}
 _QUEUE_EXAMPLE = {
     "name": "mail",
     "claimable": _COUNT_EXAMPLE,
@@ -49,8 +50,8 @@ _WORKER_EXAMPLE = {
 }
 
 
-def _counts(states: list[JobState], text: str) -> Schema:
-    return closed({state.value: described(ref("Count"), text.format(state.value)) for state in states})
+def _counts(states: list[JobState], kind: str, text: str) -> Schema:
+    return closed({state.value: described(ref(kind), text.format(state.value)) for state in states})
 
 
 _OF_QUEUES: dict[str, Schema] = {
@@ -62,6 +63,13 @@ _OF_QUEUES: dict[str, Schema] = {
             "has_more": described(TRUTH, "Whether counting stopped there."),
         },
         example=_COUNT_EXAMPLE,
+    ),
+    "Total": closed(
+        {
+            "number": described({"type": "integer", "minimum": 0}, "How many there are, however many."),
+            "has_more": described({"const": False}, "Nothing is left out."),
+        },
+        example=_TOTAL_EXAMPLE,
     ),
     "Queue": closed(
         {
@@ -123,12 +131,12 @@ _SUMMARY = closed(
         "since": described(TIME, "Its first moment, by the database's clock."),
         "until": described(TIME, "Its last moment: now."),
         "states": described(
-            _counts(list(JobState), "Jobs in the state {}."),
+            _counts(list(JobState), "Count", "Jobs in the state {}."),
             f"For each state the jobs in it now, each counted up to {MOST_COUNTED:,}; pending ones as far as "
             "they may be claimed.",
         ),
         "ended": described(
-            _counts(sorted(FINAL), "How often a job reached the state {}."),
+            _counts(sorted(FINAL), "Total", "How often a job reached the state {}."),
             "For each final state how often a job reached it within the period, all counted.",
         ),
         "ended_per_minute": described(NUMBER, "The sum of these, per minute."),
@@ -138,8 +146,8 @@ _SUMMARY = closed(
         "since": "2030-01-01T03:04:05.678901Z",
         "until": "2030-01-02T03:04:05.678901Z",
         "states": {state.value: _COUNT_EXAMPLE for state in JobState},
-        "ended": {state.value: {"number": 480, "has_more": False} for state in sorted(FINAL)},
-        "ended_per_minute": 1.0,
+        "ended": {state.value: _TOTAL_EXAMPLE for state in sorted(FINAL)},
+        "ended_per_minute": 100.0,
     },
 )
 _DETAIL = closed(
