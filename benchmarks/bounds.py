@@ -155,6 +155,6 @@ FIGURES = (
     ),
     *(
         Figure(f"refusing {what}, ms", _served("refusals", f"{what} ms"), 100, smaller=True)
-        for what in ("20 MB", "500,000 levels", "10,000 filters")
+        for what in ("20 MB", "20 MB sent", "500,000 levels", "10,000 filters")
     ),
 )

@@ -61,6 +61,27 @@ class Caller:
         finally:
             connection.close()
 
+    def pour(self, method: str, address: str, body: bytes) -> int:
+        """Send a body to its end, or as far as the server lets us; return the status that came back.
+
+        A server that has answered may close before all was sent. What it said is then read, if it is
+        still there; otherwise the status is 0.
+        """
+        connection = http.client.HTTPConnection(_HOST, self.port, timeout=60)
+        try:
+            connection.putrequest(method, address)
+            for name, value in {**self.headers, "Content-Length": str(len(body))}.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.send(body)
+            try:
+                return connection.getresponse().status
+            except (ConnectionError, http.client.BadStatusLine):
+                return 0
+        finally:
+            connection.close()
+
     def announce(self, method: str, address: str, length: int, sent: bytes) -> int:
         """Announce a body of so many bytes, send the first of them, and return the status that comes back."""
         connection = http.client.HTTPConnection(_HOST, self.port, timeout=60)
