@@ -37,6 +37,12 @@ CHECKLIST = {
     "sessions need the site's CSRF token": (
         "api/test_access.py::TestSignedIn::test_writing_takes_the_token_of_the_site"
     ),
+    "every permission, with and without the token, on every method of every path": (
+        "api/test_access.py::TestSignedIn::test_every_permission_on_every_method_of_every_path"
+    ),
+    "refusals for want of the token are counted": (
+        "api/test_access.py::TestSignedIn::test_without_a_token_requests_are_counted"
+    ),
     "sessions need the permission of each action": (
         "api/test_access.py::TestSignedIn::test_each_action_takes_its_permission"
     ),
@@ -65,6 +71,12 @@ CHECKLIST = {
     # How much
     "rates are counted by key": "api/test_limits.py::TestCounting::test_keys_are_counted_apart",
     "forged headers change no rate": "api/test_limits.py::TestCounting::test_forged_headers_change_nothing",
+    "who pauses is counted on, whatever cache counts": (
+        "api/test_limits.py::TestWhatDjangoStores::test_who_pauses_is_counted_on"
+    ),
+    "the settings of the project do not say who nobody is": (
+        "api/test_hosts.py::test_two_projects_with_other_defaults_see_the_same"
+    ),
     "failed authentication is limited too": (
         "api/test_limits.py::TestCounting::test_failed_authentication_is_counted_by_address"
     ),
