@@ -113,15 +113,13 @@ django.setup()
 from django.core.management import call_command
 from django.test import Client
 call_command("migrate", verbosity=0)
-call_command("flare_apikey", "create", "shop", scope=["write"])
 from django_flare.store import api_keys
 key = api_keys.issue("mail", ["write"]).text
 def ask(path, key=None, data=None):
     options = {"data": data, "content_type": "application/json"} if data else {}
     headers = {"Authorization": key} if key else {}
-    ask = Client().post if data else Client().get
-    answer = ask("/flare/" + path, headers=headers, **options)
-    return answer.status_code
+    send = Client().post if data else Client().get
+    return send("/flare/" + path, headers=headers, **options).status_code
 created = json.dumps({"job_type": "tests.two_apps_urls.plain"})
 print(json.dumps([
     ask("v1/jobs"),
