@@ -284,10 +284,11 @@ class Dispatcher(threading.Thread):
         """Forget the runs of the id that was taken for dead: others decide about those jobs (F05)."""
         self._worker_id = self._identity.worker_id
         unstarted = self.slots.take_back()
-        self._caution.note_taken_back(unstarted)
-        for run in unstarted:
-            if run.worker_id == self._worker_id:
-                self.slots.put(run)
+        kept = [run for run in unstarted if run.worker_id == self._worker_id]
+        # A suspect that is kept was never out of hand: nothing may start beside it meanwhile (F45).
+        self._caution.note_taken_back([run for run in unstarted if run not in kept])
+        for run in kept:
+            self.slots.put(run)
         for run in [run for run in self._hand.runs.values() if run.worker_id != self._worker_id]:
             outcome = self._hand.drop(run)
             if run.started_at is None:

@@ -34,6 +34,7 @@ from tests.worker.support import (
     fail,
     fail_once,
     idle,
+    make_run,
     stage,
     whole,
 )
@@ -310,6 +311,20 @@ class TestLostLease:
         stage.free("two")
         is_in("succeeded", one, two)
         assert {(row(each).attempt, row(each).losses) for each in (one, two)} == {(1, 1)}
+
+    def test_a_suspect_that_was_claimed_under_the_new_id_is_not_forgotten(self):
+        """F45: it waits for a slot while the runs of the old id are dropped, and nothing may start beside it."""
+        dispatcher = Bench(concurrency=2).dispatcher
+        old, suspect = make_run(id=1), make_run(id=2, losses=1)
+        old.worker_id, suspect.worker_id = "wrk_old", dispatcher._identity.worker_id
+        for run in (old, suspect):
+            dispatcher._hand.runs[run.row.id] = run
+            dispatcher._caution.note_claimed(run)
+            dispatcher.slots.put(run)
+        dispatcher._drop_lost_runs()
+        assert dispatcher.in_hand == {2: suspect}
+        assert dispatcher.slots.take_back() == [suspect]
+        assert dispatcher._caution.forbids_claims(0)
 
     def test_an_outcome_under_an_outdated_fence_is_dropped(self, bench, caplog):
         """F02: another run of the job exists by then."""
