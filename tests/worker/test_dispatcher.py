@@ -313,7 +313,7 @@ class TestLostLease:
         assert {(row(each).attempt, row(each).losses) for each in (one, two)} == {(1, 1)}
 
     def test_a_suspect_that_was_claimed_under_the_new_id_is_not_forgotten(self):
-        """F45: it waits for a slot while the runs of the old id are dropped, and nothing may start beside it."""
+        """F45: it waits for a slot while runs of the old id are dropped; nothing may start beside it."""
         dispatcher = Bench(concurrency=2).dispatcher
         old, suspect = make_run(id=1), make_run(id=2, losses=1)
         old.worker_id, suspect.worker_id = "wrk_old", dispatcher._identity.worker_id
