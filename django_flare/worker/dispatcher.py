@@ -218,8 +218,9 @@ class Dispatcher(threading.Thread):
             for applied in singly.apply_each(outcomes, self._using, self._outage.failures):
                 self._settlement.conclude(applied)
                 self._outlook.note_recorded(applied)
-            if request is not None:
-                self._exchange([], request)
+            # Anew: a run whose row is locked is still in hand, and this worker not idle.
+            if again := self._request(len(self._hand.runs)):
+                self._exchange([], again)
         elif request is None or not (found := set_aside_unreadable(request, self._using)):
             raise error
         else:

@@ -54,8 +54,8 @@ class Settlement:
 
     def note_lost_lease(self, run: Run) -> None:
         """Count and tell that the outcome of the run is dropped."""
-        self._tally.leases_lost += 1
         reports.lost_lease(run)
+        self._tally.leases_lost += 1
 
     def clear_doubts(self, using: str) -> Applied:
         """Ask the rows what became of the doubtful; whoever is not answered asks again (F08)."""

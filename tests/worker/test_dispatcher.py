@@ -11,8 +11,9 @@ from django.test import override_settings
 from django_flare import failpoints, jobs, signals
 from django_flare.conf import flare_settings
 from django_flare.definitions import registry
-from django_flare.lifecycle import claim, finish, recovery
+from django_flare.lifecycle import claim, finish, recovery, singly
 from django_flare.lifecycle.claim import ClaimRequest, claimable_queues
+from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Job, Worker
 from django_flare.states import Event
@@ -504,6 +505,34 @@ class TestLostAnswers:
         eventually(lambda: worker.dispatcher.tally.counts()["succeeded"] == 2)
         assert failures == []
         assert worker.dispatcher.tally.counts()["leases_lost"] == 0
+
+    def test_what_is_in_hand_is_not_given_back_when_a_claim_fails_beside_it(self, bench, monkeypatch):
+        """Its row is locked by somebody else, so that its outcome has to wait."""
+        stage.hold("one")
+        one = enqueue("one")
+        worker = bench(concurrency=1).start()
+        running("one")
+        take_turn, apply_each, left = claim.take_turn, singly.apply_each, [3]
+
+        def refuse(outcomes, request, using):
+            if left[0] and worker.dispatcher.in_hand and outcomes:
+                left[0] -= 1
+                raise ValueError("bad")
+            if left[0] and left[0] < 3:
+                raise ValueError("bad")
+            return take_turn(outcomes, request, using)
+
+        def busy(outcomes, *rest):
+            yield Applied(busy=list(outcomes))
+            left[0] -= 1
+
+        monkeypatch.setattr(claim, "take_turn", refuse)
+        monkeypatch.setattr(singly, "apply_each", busy)
+        stage.free()
+        eventually(lambda: left[0] <= 0)
+        monkeypatch.setattr(singly, "apply_each", apply_each)
+        is_in("succeeded", one)
+        assert (row(one).fence, stage.started) == (1, ["one"])
 
 
 # SQLite's own rows run as long as nobody compares.
