@@ -492,6 +492,7 @@ class TestLostAnswers:
         worker = bench(concurrency=2).start()
         running("one", "two")
         worker.dispatcher.inbox.collect = _both_at_once(worker.dispatcher.inbox.collect)
+        worker.turns(2)
         apply_within, failures = finish.apply_within, [ValueError("bad"), None, OperationalError("gone")]
 
         def act_up(outcomes, *rest):
