@@ -119,6 +119,7 @@ NEAR = {
     "eligibility": ["jobs/test_explain.py", "lifecycle/test_continuations.py"],
     "finish": ["lifecycle/test_finish.py", "lifecycle/test_transitions.py"],
     "queues": ["jobs/test_queues.py"],
+    "singly": ["lifecycle/test_quarantine.py", "lifecycle/test_finish.py"],
 }
 """The tests nearest to a module, where those of its name are not all."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from django_flare.arguments import (
 from django_flare.conf import flare_settings
 from django_flare.definitions import canonical_json
 from django_flare.jobs.cursors import decode_cursor, encode_cursor
+from django_flare.jobs.tolerance import Unreadable, is_trouble, read_columns, read_tolerantly
 from django_flare.models import Continuation, Job
 from django_flare.states import JobState
 from django_flare.status import JobPage, JobStatus
@@ -36,7 +37,14 @@ _HAS_PAIR = "EXISTS (SELECT 1 FROM json_each(tags) WHERE key = %s AND value = %s
 def get_status(job_id: str | UUID) -> JobStatus | None:
     """Return the state, the timing and the outcome of a job, or None for an unknown id."""
     public_id = job_id_of(job_id)
-    found = None if public_id is None else find_job(public_id, flare_settings().database)
+    if public_id is None:
+        return None
+    try:
+        found = find_job(public_id, flare_settings().database)
+    except Exception as error:
+        if is_trouble(error):
+            raise
+        found = next(iter(_read(Job.objects.filter(public_id=public_id))), None)
     return None if found is None else statuses([found])[0]
 
 
@@ -85,11 +93,46 @@ def _page(rows: QuerySet[Job], limit: int, cursor: str | None, digest: str) -> J
         created_at, key = decode_cursor(cursor, digest)
         rows = rows.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=key))
     # One more than asked tells whether there are more.
-    found = list(rows.order_by("-created_at", "-id")[: limit + 1])
+    ordered = rows.order_by("-created_at", "-id")
+    found = _read(rows, ordered[: limit + 1])
     shown = found[:limit]
-    has_more = len(found) > limit
-    next_cursor = encode_cursor(shown[-1].created_at, shown[-1].pk, digest) if has_more else None
+    # Nothing comes after a time that cannot be read; the page goes on behind the last that can.
+    last = next((job for job in reversed(shown) if job.created_at != _NO_TIME), None)
+    has_more = len(found) > limit and last is not None
+    next_cursor = encode_cursor(last.created_at, last.pk, digest) if last and has_more else None
     return JobPage(statuses(shown), has_more, next_cursor)
+
+
+def _read(rows: QuerySet[Job], page: QuerySet[Job] | None = None) -> list[Job]:
+    found = (_whole(row) for row in read_tolerantly(rows, page))
+    return [job for job in found if job is not None]
+
+
+def _whole(row: Job | Unreadable) -> Job | None:
+    """Return the job; of an unreadable row what can be read, and in `error_message` what cannot (F58)."""
+    if not isinstance(row, Unreadable):
+        return row
+    found, unreadable = read_columns(Job.objects.all(), row.pk, _STAND_INS)
+    if "state" in unreadable:
+        # Deleted since the page was read.
+        return None
+    found["error_message"] = f"unreadable row: {', '.join(unreadable)}"
+    return Job(pk=row.pk, **{**_STAND_INS, **found})
+
+
+_NO_TIME = datetime.fromtimestamp(0, UTC)
+_STAND_INS: dict[str, Any] = {
+    "public_id": UUID(int=0),
+    **dict.fromkeys(["state", "job_type", "queue", "error_message", "result_error", "worker_id"], ""),
+    **dict.fromkeys(["rank", "attempt", "parent_count"], 0),
+    "max_attempts": 1,
+    **dict.fromkeys(["created_at", "run_at"], _NO_TIME),
+    **dict.fromkeys(["started_at", "completed_at", "progress", "result", "cancelled_by"]),
+    "tags": {},
+    "timeout": timedelta(0),
+    "payload": {},
+}
+"""What callers see instead of a column that cannot be read."""
 
 
 def statuses(found: Collection[Job]) -> list[JobStatus]:

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 
+from django_flare.store.faults import is_passing
+
 T = TypeVar("T")
 
 
@@ -17,6 +19,11 @@ class Unreadable:
     """Stand for a row that is there and cannot be read."""
 
     pk: int
+
+
+def is_trouble(error: Exception) -> bool:
+    """Tell whether it is the connection that has failed, not what a row holds."""
+    return isinstance(error, InterfaceError | OperationalError) and is_passing(error)
 
 
 def read_tolerantly(rows: QuerySet[Any, T], page: QuerySet[Any, T] | None = None) -> list[T | Unreadable]:
@@ -28,9 +35,9 @@ def read_tolerantly(rows: QuerySet[Any, T], page: QuerySet[Any, T] | None = None
     page = rows if page is None else page
     try:
         return list(page)
-    except (InterfaceError, OperationalError):
-        raise
-    except Exception:
+    except Exception as error:
+        if is_trouble(error):
+            raise
         keys = list(page.values_list("pk", flat=True))
     return [read_alone(rows, key) for key in keys]
 
@@ -40,9 +47,9 @@ def read_alone(rows: QuerySet[Any, T], key: int) -> T | Unreadable:
     try:
         # Without an order, which might name what cannot be read.
         found = list(rows.order_by().filter(pk=key))
-    except (InterfaceError, OperationalError):
-        raise
-    except Exception:
+    except Exception as error:
+        if is_trouble(error):
+            raise
         return Unreadable(key)
     return found[0] if found else Unreadable(key)
 

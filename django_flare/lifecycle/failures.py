@@ -24,7 +24,7 @@ class Failure:
     def summary(self) -> str:
         """The class's own name and the message, at most 2 KiB."""
         name = self.error_class.rpartition(".")[2]
-        return cut(f"{name}: {self.message}" if self.message else name, MESSAGE_BYTES)
+        return cut(": ".join(filter(None, [name, self.message])), MESSAGE_BYTES)
 
 
 def describe(error: BaseException) -> Failure:

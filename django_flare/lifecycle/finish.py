@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
@@ -12,15 +11,13 @@ from django.db import DatabaseError, InterfaceError
 
 from django_flare.failpoints import reach
 from django_flare.lifecycle.continuations import lock_concerned, settle_children
-from django_flare.lifecycle.failures import Failure
-from django_flare.lifecycle.outcomes import Decision, Outcome, decide, succeeded
-from django_flare.states import FINAL, Event, JobState
+from django_flare.lifecycle.outcomes import Decision, Outcome, decide, recorded, succeeded
+from django_flare.states import FINAL, JobState
 from django_flare.store import runs
-from django_flare.store.faults import Fault, classify, is_passing
+from django_flare.store.faults import Fault, classify
 from django_flare.store.rollups import Ended
+from django_flare.store.runs import RunRow
 from django_flare.store.transactions import in_transaction, transaction
-
-logger = logging.getLogger("django_flare.lifecycle")
 
 
 class LeaseLostError(Exception):
@@ -51,44 +48,26 @@ def apply(outcomes: Sequence[Outcome], using: str) -> Applied:
     return in_transaction(partial(apply_within, outcomes, using), using)
 
 
-def apply_each(outcomes: Sequence[Outcome], using: str, failures: int = 0) -> Applied:
-    """Record `outcomes` one by one, after they failed together: one bad outcome may not hold up the others.
-
-    The one that the database refuses for what it says fails its attempt instead (F52, F58). `failures`
-    is how often this has been tried, see `is_passing`.
-    """
-    total = Applied()
-    for outcome in outcomes:
-        applied = _apply_or_fail(outcome, using, failures)
-        total.states |= applied.states
-        total.activated = total.activated or applied.activated
-        total.busy += applied.busy
-        total.refused += applied.refused
-    return total
+def total(each: Iterable[Applied]) -> Applied:
+    """Return all of them as one."""
+    summed = Applied()
+    for applied in each:
+        summed.states |= applied.states
+        summed.activated = summed.activated or applied.activated
+        summed.busy += applied.busy
+        summed.refused += applied.refused
+    return summed
 
 
-def _apply_or_fail(outcome: Outcome, using: str, failures: int) -> Applied:
-    try:
-        return apply([outcome], using)
-    except InterfaceError:
-        raise
-    except Exception as error:
-        if is_passing(error, failures):
-            raise
-        logger.exception("The outcome of job %d could not be recorded", outcome.id)
-    return apply(
-        [Outcome(id=outcome.id, fence=outcome.fence, event=Event.FAIL, failure=_UNRECORDABLE)], using
-    )
-
-
-_UNRECORDABLE = Failure("", "the outcome could not be recorded; the worker's log says why", "")
-
-
-def apply_within(outcomes: Sequence[Outcome], using: str) -> Applied:
+def apply_within(
+    outcomes: Sequence[Outcome],
+    using: str,
+    lock: Callable[[Collection[int], str], list[RunRow]] | None = None,
+) -> Applied:
     """Do the work of `apply` inside a transaction of the caller, which must be READ COMMITTED.
 
     Lock, decide, write; then, in a new statement, find and settle the children: one that was
-    attached while the lock was waited for is seen there (F11).
+    attached while the lock was waited for is seen there (F11). `lock` locks and reads the rows.
     """
     applied = Applied()
     if not outcomes:
@@ -96,7 +75,7 @@ def apply_within(outcomes: Sequence[Outcome], using: str) -> Applied:
     # A worker may end a run that it lost together with the job's next run: the newest fence counts.
     by_id = {outcome.id: outcome for outcome in sorted(outcomes, key=attrgetter("fence"))}
     applied.refused = [outcome for outcome in outcomes if by_id[outcome.id] is not outcome]
-    rows = runs.lock_runs(by_id.keys(), using)
+    rows = (lock or runs.lock_runs)(by_id.keys(), using)
     decisions = [decide(row, by_id[row.id]) for row in rows if row.fence == by_id[row.id].fence]
     ended = {each.write.id: each.write.state for each in decisions if each.write.state in FINAL}
     concerned = lock_concerned(ended, using)
@@ -127,6 +106,21 @@ def _sort_missing(missing: Sequence[Outcome], applied: Applied, using: str) -> N
     for outcome in missing:
         still_ours = seen.get(outcome.id) == (JobState.PROCESSING, outcome.fence)
         (applied.busy if still_ours else applied.refused).append(outcome)
+
+
+def look_back(outcomes: Sequence[Outcome], using: str) -> dict[int, JobState]:
+    """Return the states to which those of these refused outcomes led that had been recorded before (F08)."""
+    ids = [outcome.id for outcome in outcomes]
+    seen = runs.look_at_runs(ids, using)
+    records = runs.look_at_records(ids, using)
+    found = {}
+    for outcome in outcomes:
+        # Nothing is known of a row that has been deleted.
+        state, fence = seen.get(outcome.id, ("", -1))
+        state_then = recorded(outcome, state, fence, records.get((outcome.id, outcome.fence)))
+        if state and state_then:
+            found[outcome.id] = state_then
+    return found
 
 
 def record_with(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django_flare.definitions import Backoff
 from django_flare.errors import FlareOptionError
 from django_flare.lifecycle.failures import Failure
-from django_flare.states import ENDED, AttemptOutcome, Event, JobState
+from django_flare.states import BROKEN, ENDED, TRANSITIONS, AttemptOutcome, Event, JobState
 from django_flare.store.rollups import Ended
 from django_flare.store.runs import AttemptRow, RunRow, RunWrite
 
@@ -147,6 +147,31 @@ _DECIDERS: dict[Event, Callable[[RunRow, Outcome, Callable[[], float]], RunWrite
     Event.SNOOZE: _snooze,
     Event.STOPPED: _stop,
 }
+
+
+def recorded(outcome: Outcome, state: str, fence: int, record: str | None) -> JobState | None:
+    """Return the state that `outcome` has left its job in, if it was recorded and the answer got lost (F08).
+
+    `state` and `fence` are the row's now, `record` what the attempt's record under the outcome's fence says.
+    Only the run's own worker writes a success under its fence, or a record of anything but a loss. A run
+    released in its name, by its supervisor, looks as if it had done so itself, and is as good.
+
+    What cannot be known: how the run left a job that was changed since, when both failed and dead are
+    possible, or an operator has cancelled it; and whether an outcome was recorded whose row, or whose
+    attempt's record, has been deleted: it counts as refused.
+    """
+    if (state, fence) == (JobState.SUCCEEDED, outcome.fence):
+        return JobState.SUCCEEDED
+    if (state, fence) == (JobState.PROCESSING, outcome.fence):
+        return None
+    leaves_a_record = outcome.failure is not None or outcome.event is Event.SUCCEED
+    if record == AttemptOutcome.LOST or (record is None and leaves_a_record):
+        return None
+    # A success whose content the database has refused was made a failure.
+    event = Event.FAIL if outcome.event is Event.SUCCEED else outcome.event
+    (target,) = TRANSITIONS[event].targets
+    # It ends for good where no attempt was left, or the run was asked to stop.
+    return JobState(state) if fence == outcome.fence and state in BROKEN else target
 
 
 def _microseconds(seconds: float) -> int:

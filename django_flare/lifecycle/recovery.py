@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import logging
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from django.db import InterfaceError
+
 from django_flare.failpoints import reach
 from django_flare.lifecycle import announce
-from django_flare.lifecycle.finish import Applied, apply_within
+from django_flare.lifecycle.finish import Applied, apply, total
 from django_flare.lifecycle.outcomes import Outcome
+from django_flare.lifecycle.singly import apply_each
 from django_flare.states import Event
 from django_flare.store import workers as store
+from django_flare.store.faults import is_passing
 from django_flare.store.transactions import in_transaction, statement
+
+logger = logging.getLogger("django_flare.lifecycle")
 
 _RUNS_AT_ONCE = 500
 
@@ -55,8 +62,12 @@ def resign(worker_id: str, using: str) -> bool:
         # Before its runs, as everywhere, so that nobody waits in a ring.
         store.lock(worker_id, using)
         while held := store.runs_of([worker_id], _RUNS_AT_ONCE, using):
-            if not _end_runs(held, Event.RELEASE, using).states:
+            applied = _end_runs(held, Event.RELEASE, using)
+            if applied.busy and not applied.states:
                 return False
+            if not applied.states:
+                # Rows that take no outcome are left to recovery: they must not keep the worker for ever.
+                break
         store.unregister(worker_id, using)
         return True
 
@@ -115,7 +126,23 @@ def _recover(lease: timedelta, using: str) -> int:
 
 
 def _end_runs(held: Collection[tuple[int, int]], event: Event, using: str) -> Applied:
-    applied = apply_within([Outcome(id=key, fence=fence, event=event) for key, fence in held], using)
+    applied = _apply([Outcome(id=key, fence=fence, event=event) for key, fence in held], using)
     if applied.states:
         announce.claimable(using)
     return applied
+
+
+def _apply(outcomes: Sequence[Outcome], using: str) -> Applied:
+    """Record the outcomes, each alone if one row keeps all from being recorded (F58)."""
+    if not outcomes:
+        return Applied()
+    try:
+        # A savepoint, so that the transaction with the worker's lock goes on after a failure.
+        return apply(outcomes, using)
+    except InterfaceError:
+        raise
+    except Exception as error:
+        if is_passing(error):
+            raise
+        logger.exception("Runs could not be ended together; trying each alone")
+        return total(apply_each(outcomes, using))

@@ -22,7 +22,7 @@ from django_flare.store.compiled import LIMIT, Compiled
 from django_flare.store.queues import paused
 from django_flare.store.rows import by_index, by_key, jobs, locked, workers
 
-_CLAIM_ORDER = ("rank", "run_at", "id")
+CLAIM_ORDER = ("rank", "run_at", "id")
 
 
 class ClaimedRow(NamedTuple):
@@ -64,7 +64,7 @@ def _column(name: str) -> Any:
     return F(name) + 1 if name in _COUNTED else name
 
 
-_COLUMNS = [_column(name) for name in ClaimedRow._fields]
+COLUMNS = [_column(name) for name in ClaimedRow._fields]
 
 
 def claimable(using: str) -> QuerySet[Job]:
@@ -95,7 +95,7 @@ def lock_claimable_of(
     for job_type in job_types:
         values = {_QUEUE: queue, _WORKER: worker_id, _TYPE: job_type, LIMIT: limit}
         rows += _probe_of_type(using, now).rows(using, values=values)
-    rows.sort(key=itemgetter(*range(_WIDTH, _WIDTH + len(_CLAIM_ORDER))))
+    rows.sort(key=itemgetter(*range(_WIDTH, _WIDTH + len(CLAIM_ORDER))))
     return [ClaimedRow._make(row[:_WIDTH]) for row in rows[:limit]]
 
 
@@ -107,19 +107,19 @@ _WIDTH = len(ClaimedRow._fields)
 @cache
 def _probe(using: str, now: str) -> Compiled:
     """Return the query; `now` is the clock in it, which tests replace."""
-    rows = _of_queue(using).order_by(*_CLAIM_ORDER)
-    return Compiled(_first(rows, "flare_job_claimable").values_list(*_COLUMNS))
+    rows = _of_queue(using).order_by(*CLAIM_ORDER)
+    return Compiled(_first(rows, "flare_job_claimable").values_list(*COLUMNS))
 
 
 @cache
 def _probe_of_type(using: str, now: str) -> Compiled:
-    rows, order = _of_queue(using).filter(job_type=_TYPE), list(_CLAIM_ORDER)
+    rows, order = _of_queue(using).filter(job_type=_TYPE), list(CLAIM_ORDER)
     if connections[using].vendor == "postgresql":
         # A range of one value, and in the order: only the index by type answers that without sorting.
         # Told an equality, it may take the other index, in the belief that the type is found everywhere.
         rows, order = _of_queue(using).filter(job_type__range=(_TYPE, _TYPE)), ["job_type", *order]
     first = _first(rows.order_by(*order), "flare_job_claimable_type")
-    return Compiled(first.values_list(*_COLUMNS, *_CLAIM_ORDER))
+    return Compiled(first.values_list(*COLUMNS, *CLAIM_ORDER))
 
 
 def _of_queue(using: str) -> QuerySet[Job]:

@@ -43,7 +43,9 @@ _MYSQL_OUTAGES = frozenset(
 )
 _SQLITE_CONFLICTS = frozenset({5, 6})
 _SQLITE_OUTAGES = frozenset({8, 10, 13, 14})
-_SQLITE_PERMANENT = frozenset({1})
+# Python's module says it itself, without a code, of a text that is no UTF-8.
+_UNDECODABLE = "undecodable"
+_SQLITE_PERMANENT = frozenset({1, _UNDECODABLE})
 _NEVER_AGAIN_NAMES = frozenset({"DataError", "IntegrityError", "NotSupportedError", "ProgrammingError"})
 
 
@@ -81,7 +83,10 @@ def _code_of(error: BaseException) -> tuple[object, _Table | None]:
     if isinstance(sqlstate, str):
         return sqlstate, _SQLSTATES
     sqlite_code = getattr(error, "sqlite_errorcode", None)
-    return (sqlite_code & 0xFF, _SQLITE) if isinstance(sqlite_code, int) else (None, None)
+    if isinstance(sqlite_code, int):
+        return sqlite_code & 0xFF, _SQLITE
+    is_of_the_module = (type(error).__module__, type(error).__name__) == ("sqlite3", "OperationalError")
+    return (_UNDECODABLE, _SQLITE) if is_of_the_module else (None, None)
 
 
 def _is_of_the_data(error: BaseException) -> bool:

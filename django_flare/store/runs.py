@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
-from django.db import connections
+from django.db import DataError, connections
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
@@ -91,12 +91,12 @@ def running(using: str) -> QuerySet[Job]:
 
 @cache
 def _runs_to_lock(using: str) -> Compiled:
-    columns = [_TEXT_OF.get(name, name) for name in RunRow._fields]
+    columns = [TEXT_OF.get(name, name) for name in RunRow._fields]
     found = by_index(running(using), "PRIMARY").filter(pk__in=[IDS]).order_by("pk")
     return Compiled(locked(found, skip=True).values_list(*columns))
 
 
-_TEXT_OF: dict[str, Any] = {"backoff": Cast("backoff", TextField())}
+TEXT_OF: dict[str, Any] = {"backoff": Cast("backoff", TextField())}
 
 
 def lock_runs(ids: Collection[int], using: str) -> list[RunRow]:
@@ -108,6 +108,12 @@ def look_at_runs(ids: Collection[int], using: str) -> dict[int, tuple[str, int]]
     """Return the state and the fence of each of `ids`, without a lock."""
     rows = jobs(using).filter(pk__in=ids).values_list("id", "state", "fence")
     return {key: (state, fence) for key, state, fence in rows}
+
+
+def look_at_records(ids: Collection[int], using: str) -> dict[tuple[int, int], str]:
+    """Return how those runs of the jobs `ids` ended that have a record, by key and fence."""
+    rows = attempts(using).filter(job_id__in=ids).values_list("job_id", "fence", "outcome")
+    return {(key, fence): outcome for key, fence, outcome in rows}
 
 
 def write_runs(writes: Sequence[RunWrite], ended: Iterable[Ended], using: str) -> int:
@@ -235,12 +241,23 @@ def write_progress(progress: dict[tuple[int, int], float], using: str) -> None:
 
 def write_attempts(rows: Sequence[AttemptRow], using: str) -> None:
     """Record runs that did not succeed, before their rows are written; keep a job's newest 20."""
-    found = jobs(using).filter(pk__in=[row.job for row in rows]).values_list("id", "worker_id", "started_at")
-    runs = {key: (worker_id, started_at) for key, worker_id, started_at in found}
+    runs = _starts([row.job for row in rows], using)
     attempts(using).bulk_create([_attempt(row, *runs[row.job]) for row in rows])
     for row in rows:
         if row.fence > ATTEMPTS_KEPT:
             _drop_old_attempts(row.job, using)
+
+
+def _starts(ids: Sequence[int], using: str) -> dict[int, tuple[str, datetime | None]]:
+    found = jobs(using).filter(pk__in=ids)
+    try:
+        starts = {
+            key: (worker_id, at) for key, worker_id, at in found.values_list("id", "worker_id", "started_at")
+        }
+    except (AttributeError, TypeError, ValueError, DataError):
+        # A time that Python does not know is no reason to keep no record (F58).
+        starts = {key: (worker_id, None) for key, worker_id in found.values_list("id", "worker_id")}
+    return starts
 
 
 def _attempt(row: AttemptRow, worker_id: str, started_at: datetime | None) -> Attempt:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 from django_flare.worker.logs import escape
 
@@ -45,6 +46,14 @@ def clean_connections(job: str, fields: Callable[[], Mapping[str, Any]] = dict) 
         elif _has_leftovers(connection):
             logger.warning(
                 "%s left a transaction open on database %r; rolled back",
+                escape(job),
+                connection.alias,
+                extra=fields(),
+            )
+            drop_connection(connection)
+        elif _is_changed(connection):
+            logger.warning(
+                "%s left settings of its own on the connection to database %r; replaced",
                 escape(job),
                 connection.alias,
                 extra=fields(),
@@ -91,6 +100,28 @@ def _is_past(moment: float | None) -> bool:
 
 def _has_leftovers(connection: BaseDatabaseWrapper) -> bool:
     return connection.in_atomic_block or not connection.autocommit or _in_transaction(connection.connection)
+
+
+_SETTINGS = ("autocommit", "isolation_level", "read_only", "deferrable")
+"""What the drivers keep on their own side, so that it costs no statement to ask for it."""
+
+
+def _settings(connection: BaseDatabaseWrapper) -> list[Any]:
+    return [getattr(connection.connection, name, None) for name in _SETTINGS]
+
+
+def _note(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    vars(connection)[_BEGAN_WITH] = _settings(connection)
+
+
+_BEGAN_WITH = "_flare_settings"
+# A worker is imported after the apps, so that this sees what the project's own receivers have set.
+connection_created.connect(_note, dispatch_uid="django_flare.worker.connections")
+
+
+def _is_changed(connection: BaseDatabaseWrapper) -> bool:
+    began_with = vars(connection).get(_BEGAN_WITH)
+    return began_with is not None and began_with != _settings(connection)
 
 
 def _is_closed(driver: Any) -> bool:

@@ -15,13 +15,14 @@ from django.db import DatabaseError, InterfaceError
 
 from django_flare.conf import flare_settings
 from django_flare.definitions import registry
-from django_flare.lifecycle import claim, finish
+from django_flare.lifecycle import claim, singly
 from django_flare.lifecycle.claim import ClaimRequest, Turn
 from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
+from django_flare.lifecycle.quarantine import set_aside_unreadable
 from django_flare.states import Event
 from django_flare.store.faults import is_passing
-from django_flare.worker import progress, reports
+from django_flare.worker import progress
 from django_flare.worker.appetite import Appetite
 from django_flare.worker.caution import Caution
 from django_flare.worker.hand import Hand
@@ -33,6 +34,7 @@ from django_flare.worker.outages import Outage
 from django_flare.worker.outlook import Outlook
 from django_flare.worker.progress import ProgressWriter
 from django_flare.worker.runs import EndReason, Run
+from django_flare.worker.settlement import Settlement
 from django_flare.worker.slots import Slots
 from django_flare.worker.tally import Tally
 
@@ -71,6 +73,7 @@ class Dispatcher(threading.Thread):
         self._distrust = distrust
         self._types = {definition.name: definition for definition in registry.definitions()}
         self._hand = Hand()
+        self._settlement = Settlement(self._hand, self.tally, self.slots.notify)
         self._caution = Caution()
         self._worker_id = ""
         self._progress = ProgressWriter(options.database)
@@ -164,11 +167,11 @@ class Dispatcher(threading.Thread):
             self.runs_ended += 1
             self._last_movement = time.monotonic()
             self._appetite.note(run.duration)
-            if not self._hand.holds(run):
-                self._note_lost_lease(run)
-            elif run.recorded is not None:
-                self._settle(run, run.recorded)
+            if run.recorded is not None:
+                self._settlement.settle(run, run.recorded)
                 self._outlook.note_recorded(Applied({run.row.id: run.recorded}))
+            elif run.outcome is not None and not self._hand.holds(run):
+                self._settlement.refuse(run, run.outcome)
             elif run.outcome is not None:
                 if run.outcome.event is Event.FAIL and self._distrust is not None:
                     self._distrust()
@@ -186,6 +189,7 @@ class Dispatcher(threading.Thread):
         request = self._request(self._hand.staying_beside(outcomes))
         if outcomes or request:
             self._exchange(outcomes, request)
+        self._outlook.note_recorded(self._settlement.clear_doubts(self._using))
         self._outlook.look_ahead(self._using)
         self._progress.write(self._hand.runs.values())
 
@@ -195,18 +199,34 @@ class Dispatcher(threading.Thread):
         except InterfaceError:
             raise
         except Exception as error:
-            if is_passing(error, self._outage.failures) or not outcomes:
+            if is_passing(error, self._outage.failures):
                 raise
-            logger.exception("Outcomes could not be recorded together; trying each alone")
-            applied = finish.apply_each(outcomes, self._using, self._outage.failures)
-            self._conclude(applied)
+            self._exchange_apart(outcomes, request, error)
+            return
+        # In this order: a job that was given back may have been claimed again in the same turn.
+        self._settlement.conclude(turn.applied)
+        if request is not None:
+            self._accept(turn, request)
+        self._outlook.note_recorded(turn.applied)
+
+    def _exchange_apart(
+        self, outcomes: list[Outcome], request: ClaimRequest | None, error: Exception
+    ) -> None:
+        """Find the one row that all the others must not wait for (F58)."""
+        if outcomes:
+            logger.error("Outcomes could not be recorded together; trying each alone", exc_info=error)
+            for applied in singly.apply_each(outcomes, self._using, self._outage.failures):
+                self._settlement.conclude(applied)
+                self._outlook.note_recorded(applied)
+            # Anew: a run whose row is locked is still in hand, and this worker not idle.
+            if again := self._request(len(self._hand.runs)):
+                self._exchange([], again)
+        elif request is None or not (found := set_aside_unreadable(request, self._using)):
+            raise error
         else:
-            applied = turn.applied
-            # In this order: a job that was given back may have been claimed again in the same turn.
-            self._conclude(applied)
-            if request is not None:
-                self._accept(turn, request)
-        self._outlook.note_recorded(applied)
+            self._settlement.note_set_aside(found)
+            self._outlook.note_recorded(Applied({row.id: row.state for row in found}))
+            self._accept(claim.take_turn([], request, self._using), request)
 
     def _request(self, staying: int) -> ClaimRequest | None:
         if self._stopping or self._caution.forbids_claims(staying) or not self._identity.may_claim:
@@ -247,35 +267,14 @@ class Dispatcher(threading.Thread):
         # Not before they are in hand: who sees that enough are claimed looks for those that wait.
         self._appetite.note_claimed(len(rows))
 
-    def _conclude(self, applied: Applied) -> None:
-        runs, unwritten = self._hand.runs, self._hand.unwritten
-        for key, state in applied.states.items():
-            unwritten.pop(key, None)
-            run = runs.get(key)
-            if run is not None:
-                self._settle(run, state)
-        for outcome in applied.refused:
-            unwritten.pop(outcome.id, None)
-            run = runs.pop(outcome.id, None)
-            if run is not None and not run.uncertain:
-                self._note_lost_lease(run)
-
-    def _settle(self, run: Run, state: str) -> None:
-        self._hand.release(run)
-        self.tally.note_finished(state, timed_out=run.outcome is not None and run.outcome.timed_out)
-        reports.finished(run, state, self.slots.notify)
-
-    def _note_lost_lease(self, run: Run) -> None:
-        self.tally.leases_lost += 1
-        reports.lost_lease(run)
-
     # Giving back.
 
     def _is_stalled(self) -> bool:
         return time.monotonic() - self._last_movement > _STALL
 
     def _give_back_waiting(self) -> None:
-        waiting = self._take_back()
+        waiting = self.slots.take_back()
+        self._caution.note_taken_back(waiting)
         if waiting and not self._stopping:
             self._appetite.note_stall()
         for run in waiting:
@@ -285,21 +284,18 @@ class Dispatcher(threading.Thread):
     def _drop_lost_runs(self) -> None:
         """Forget the runs of the id that was taken for dead: others decide about those jobs (F05)."""
         self._worker_id = self._identity.worker_id
-        unstarted = self._take_back()
-        for run in unstarted:
-            if run.worker_id == self._worker_id:
-                self.slots.put(run)
+        unstarted = self.slots.take_back()
+        kept = [run for run in unstarted if run.worker_id == self._worker_id]
+        # A suspect that is kept was never out of hand: nothing may start beside it meanwhile (F45).
+        self._caution.note_taken_back([run for run in unstarted if run not in kept])
+        for run in kept:
+            self.slots.put(run)
         for run in [run for run in self._hand.runs.values() if run.worker_id != self._worker_id]:
-            had_outcome = self._hand.drop(run)
+            outcome = self._hand.drop(run)
             if run.started_at is None:
                 self._appetite.note_claimed(-1)
-            elif had_outcome:
-                self._note_lost_lease(run)
-
-    def _take_back(self) -> list[Run]:
-        waiting = self.slots.take_back()
-        self._caution.note_taken_back(waiting)
-        return waiting
+            elif outcome is not None:
+                self._settlement.refuse(run, outcome)
 
     # Waiting.
 

@@ -17,11 +17,13 @@ class Hand:
         """Runs claimed and not yet recorded, by key; other threads only read it."""
         self.unwritten: dict[int, Outcome] = {}
         """Outcomes to be written, by key."""
+        self.doubtful: list[tuple[Run, Outcome]] = []
+        """Refused outcomes that may have been recorded before, when no answer came; the row tells (F08)."""
         self._orphans: deque[Outcome] = deque()
         self._dropped: list[Run] = []
 
     def __bool__(self) -> bool:
-        return bool(self.runs or self.unwritten)
+        return bool(self.runs or self.unwritten or self.doubtful)
 
     def holds(self, run: Run) -> bool:
         """Tell whether `run` is this worker's; a job that was lost may be here again by another run."""
@@ -33,7 +35,8 @@ class Hand:
 
     def release(self, run: Run) -> None:
         """Have no more to do with a run that is recorded."""
-        self.runs.pop(run.row.id, None)
+        if self.holds(run):
+            del self.runs[run.row.id]
 
     def note_unwritten(self, outcome: Outcome) -> None:
         """Have `outcome` written, unless there is one of this job already."""
@@ -60,13 +63,13 @@ class Hand:
 
     # Runs whose lease was lost.
 
-    def drop(self, run: Run) -> bool:
-        """Forget a run about whose job others decide now (F05); tell whether an outcome goes with it."""
+    def drop(self, run: Run) -> Outcome | None:
+        """Forget a run about whose job others decide now (F05); return the outcome that goes with it."""
         run.tell_to_end(EndReason.LEASE_LOST)
         del self.runs[run.row.id]
         if run.started_at is not None:
             self._dropped.append(run)
-        return self.unwritten.pop(run.row.id, None) is not None
+        return self.unwritten.pop(run.row.id, None)
 
     def count_dropped(self) -> int:
         """Count the dropped runs that still keep a slot from other jobs."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from django_flare import signals
+from django_flare.lifecycle.quarantine import SetAside
 from django_flare.states import JobState
 from django_flare.worker.logs import escape
 from django_flare.worker.runs import Run
@@ -38,6 +39,11 @@ def lost_lease(run: Run) -> None:
     row = run.row
     sentence = f"{escape(row.job_type)} {row.public_id}: the lease was lost, its outcome is dropped"
     logger.warning("%s", sentence, extra=fields(run))
+
+
+def set_aside(row: SetAside) -> None:
+    """Log that a row which cannot be read was sent to the dead letter, so that the others go on."""
+    logger.error("The row of job %d cannot be read (%s): %s", row.id, escape(row.what), row.state)
 
 
 def not_recorded(run: Run, error: BaseException) -> None:

@@ -213,8 +213,10 @@ def _timeout(run: Run, error: BaseException) -> JobTimeout:
 def unrecorded(run: Run, error: BaseException) -> Outcome:
     """Return the outcome of an `atomic` handler whose success the database did not take, by `error`.
 
-    What it did is undone, and it is not to blame: it runs again, and no attempt is counted.
+    What it did is undone, and it is not to blame: it runs again, and no attempt is counted. Unless the commit
+    was done and its answer lost (F08): then this outcome is refused, and the row tells.
     """
+    run.uncertain = True
     late = run.end_reason is EndReason.TIMEOUT
     return failure(run, error) if late else run.outcome_of(Event.RELEASE)
 

@@ -6,7 +6,8 @@ import pytest
 from django.db import OperationalError
 
 from django_flare import JobState
-from django_flare.lifecycle import finish
+from django_flare.lifecycle import finish, housekeeping, recovery, singly
+from django_flare.lifecycle.failures import describe
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event
 from tests.support import USING, Driver, force, make_job, row, state
@@ -19,7 +20,11 @@ def driver():
     return Driver()
 
 
-@pytest.fixture(params=[finish.apply, finish.apply_each], ids=["together", "one by one"])
+def one_by_one(outcomes, using):
+    return finish.total(singly.apply_each(outcomes, using))
+
+
+@pytest.fixture(params=[finish.apply, one_by_one], ids=["together", "one by one"])
 def apply(request):
     return lambda outcomes: request.param(outcomes, USING)
 
@@ -118,3 +123,40 @@ def test_an_error_of_the_handlers_own_statement_stays_the_handlers(driver):
 
     with pytest.raises(OperationalError):
         finish.record_with(work, claimed.queue, claimed.job_type, USING)
+
+
+class TestLookingBack:
+    """F08: what of the refused had been recorded before, by whatever has become of the rows since."""
+
+    def ends(self, driver):
+        return {
+            "succeeded": driver.outcome(make_job(), Event.SUCCEED),
+            "failed": driver.outcome(make_job(), Event.FAIL, failure=describe(ValueError())),
+            "released": driver.outcome(make_job(), Event.RELEASE),
+            "discarded": driver.outcome(make_job(), Event.EXHAUST, failure=describe(ValueError())),
+        }
+
+    def test_what_was_recorded_is_known_again(self, driver):
+        ends = self.ends(driver)
+        states = finish.apply(list(ends.values()), USING).states
+        assert finish.look_back(list(ends.values()), USING) == states
+
+    def test_also_when_it_runs_again_since(self, driver, clock):
+        ends = self.ends(driver)
+        states = finish.apply(list(ends.values()), USING).states
+        clock.advance(1000)
+        housekeeping.promote_due(USING)
+        assert len(driver.claim()) == 2
+        assert finish.look_back(list(ends.values()), USING) == states
+
+    def test_what_others_took_back_is_not_ours(self, driver):
+        ends = self.ends(driver)
+        recovery.recover_worker(driver.worker_id, Event.LOSE, USING)
+        assert finish.look_back(list(ends.values()), USING) == {}
+        driver.register()
+        assert len(driver.claim()) == 4
+        assert finish.look_back(list(ends.values()), USING) == {}
+
+    def test_of_a_row_that_is_gone_nothing_is_known(self, driver):
+        outcome = driver.outcome(make_job(), Event.RELEASE)
+        assert finish.look_back([replace(outcome, id=outcome.id + 1000)], USING) == {}

@@ -6,7 +6,7 @@ import pytest
 
 from django_flare import Backoff, JobState
 from django_flare.lifecycle.failures import describe
-from django_flare.lifecycle.outcomes import Outcome, decide
+from django_flare.lifecycle.outcomes import Outcome, decide, recorded
 from django_flare.states import AttemptOutcome, Event
 from django_flare.store.runs import RunRow
 
@@ -217,3 +217,55 @@ def test_what_is_given_back_is_one_attempt_whichever_it_was(event, attempt):
 def test_a_stored_backoff_that_cannot_be_read_is_replaced_by_that_of_the_settings(stored):
     """F58"""
     assert ended(Event.FAIL, run(backoff=stored)).write.delay == 15 * SECOND
+
+
+# Refused: recorded before, or somebody else's? (F08)
+
+S = JobState
+FAILED, TIMED_OUT, LOST = AttemptOutcome
+
+
+@pytest.mark.parametrize(
+    ("event", "state", "fence", "record", "expected"),
+    [
+        (Event.SUCCEED, S.SUCCEEDED, 4, None, S.SUCCEEDED),
+        (Event.SUCCEED, S.SUCCEEDED, 5, None, None),
+        (Event.SUCCEED, S.PROCESSING, 5, None, None),
+        (Event.SUCCEED, S.PROCESSING, 4, None, None),
+        (Event.SUCCEED, S.PENDING, 4, LOST, None),
+        (Event.SUCCEED, S.CANCELLED, 4, None, None),
+        # Its content was refused, so it has failed instead.
+        (Event.SUCCEED, S.FAILED, 4, FAILED, S.FAILED),
+        # The commit of an atomic job was done, though it seemed not, so that the run was to be released.
+        (Event.RELEASE, S.SUCCEEDED, 4, None, S.SUCCEEDED),
+        (Event.FAIL, S.FAILED, 4, FAILED, S.FAILED),
+        (Event.FAIL, S.FAILED, 4, TIMED_OUT, S.FAILED),
+        (Event.FAIL, S.DEAD_LETTER, 4, FAILED, S.DEAD_LETTER),
+        (Event.FAIL, S.CANCELLED, 4, FAILED, S.CANCELLED),
+        # The retry came, and was claimed, or has even ended.
+        (Event.FAIL, S.PENDING, 4, FAILED, S.FAILED),
+        (Event.FAIL, S.PROCESSING, 5, FAILED, S.FAILED),
+        (Event.FAIL, S.DEAD_LETTER, 5, TIMED_OUT, S.FAILED),
+        (Event.FAIL, S.SUCCEEDED, 5, FAILED, S.FAILED),
+        (Event.FAIL, S.PENDING, 4, LOST, None),
+        (Event.FAIL, S.DEAD_LETTER, 4, LOST, None),
+        (Event.FAIL, S.PROCESSING, 5, None, None),
+        (Event.FAIL, S.PROCESSING, 4, None, None),
+        (Event.EXHAUST, S.DEAD_LETTER, 4, FAILED, S.DEAD_LETTER),
+        (Event.EXHAUST, S.PENDING, 4, FAILED, S.DEAD_LETTER),
+        (Event.EXHAUST, S.PENDING, 4, None, None),
+        (Event.RELEASE, S.PENDING, 4, None, S.PENDING),
+        (Event.RELEASE, S.PROCESSING, 5, None, S.PENDING),
+        (Event.RELEASE, S.PROCESSING, 5, LOST, None),
+        (Event.RELEASE, S.PROCESSING, 4, None, None),
+        (Event.SNOOZE, S.SCHEDULED, 4, None, S.SCHEDULED),
+        (Event.SNOOZE, S.PENDING, 4, None, S.SCHEDULED),
+        (Event.SNOOZE, S.PENDING, 4, LOST, None),
+        (Event.STOPPED, S.CANCELLED, 4, None, S.CANCELLED),
+        (Event.STOPPED, S.CANCELLED, 4, LOST, None),
+    ],
+)
+def test_what_a_refused_outcome_had_led_to(event, state, fence, record, expected):
+    failure = describe(ValueError("boom")) if event in (Event.FAIL, Event.EXHAUST) else None
+    outcome = Outcome(id=7, fence=4, event=event, failure=failure)
+    assert recorded(outcome, state, fence, record) == expected

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError, connection
 
 from django_flare import JobState, jobs
 from django_flare.definitions import registry
@@ -19,6 +19,7 @@ from django_flare.states import AttemptOutcome, Event
 from django_flare.store.clock import parse_time
 from tests.support import USING, Driver, columns, force, make_job, row, state, states
 from tests.testapp.jobs import once
+from tests.unreadable import seen, spoil
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -327,7 +328,7 @@ def test_who_cannot_give_back_a_run_stays_registered(driver, monkeypatch):
     job = make_job()
     driver.start(job)
     with monkeypatch.context() as patch:
-        patch.setattr(recovery, "apply_within", lambda outcomes, using: Applied(busy=list(outcomes)))
+        patch.setattr(recovery, "apply", lambda outcomes, using: Applied(busy=list(outcomes)))
         assert recovery.resign(driver.worker_id, USING) is False
     assert registered() == {driver.worker_id}
     assert state(job) is PROCESSING
@@ -460,6 +461,72 @@ def test_more_runs_than_one_transaction_takes_back_are_taken_back_in_turns(drive
     assert recover_worker(driver) == 100
     assert registered() == set()
     assert not jobs.list_jobs(queue="many", state=PROCESSING).jobs
+
+
+# A row that takes no outcome (F58, rule 13)
+
+_SPOILT = {"sqlite": "'x'", "postgresql": "32767", "mysql": "65535"}[connection.vendor]
+
+
+def _with_a_spoilt_one(driver, column="losses", value=_SPOILT):
+    jobs = [make_job() for _ in range(3)]
+    for job in jobs:
+        driver.start(job)
+    return jobs[0], jobs[2], spoil(jobs[1], column, value)
+
+
+def _is_dead(key):
+    return seen(key, "state", "error_message") == (
+        DEAD_LETTER,
+        "unreadable row: the end of its run cannot be recorded; the log says why",
+    )
+
+
+def test_it_does_not_keep_the_lost_jobs_of_the_vanished_from_being_taken_back(driver, clock, caplog):
+    first, last, bad = _with_a_spoilt_one(driver)
+    clock.advance(31)
+    assert recover() == 3
+    assert states(first, last) == [PENDING, PENDING]
+    assert _is_dead(bad)
+    assert registered() == set()
+    assert caplog.text.count("Runs could not be ended together") == 1
+    assert recover() == 0
+
+
+def test_nor_those_of_a_worker_that_died(driver):
+    first, last, bad = _with_a_spoilt_one(driver)
+    assert recover_worker(driver) == 3
+    assert states(first, last) == [PENDING, PENDING]
+    assert _is_dead(bad)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others keep numbers that can be counted down")
+def test_nor_what_a_worker_that_resigns_gives_back(driver):
+    first, last, bad = _with_a_spoilt_one(driver, "attempt", "'x'")
+    assert recovery.resign(driver.worker_id, USING) is True
+    assert states(first, last) == [PENDING, PENDING]
+    assert _is_dead(bad)
+    assert registered() == set()
+
+
+def test_one_that_takes_nothing_at_all_keeps_no_worker_registered(driver, monkeypatch):
+    driver.start(make_job())
+    monkeypatch.setattr(recovery, "apply", lambda outcomes, using: Applied(refused=list(outcomes)))
+    assert recovery.resign(driver.worker_id, USING) is True
+    assert registered() == set()
+
+
+def test_an_outage_is_no_reason_to_try_each_alone(driver, monkeypatch):
+    job = make_job()
+    driver.start(job)
+
+    def fail(outcomes, using):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(recovery, "apply", fail)
+    with pytest.raises(OperationalError):
+        recover_worker(driver)
+    assert state(job) is PROCESSING
 
 
 # Who waits at the head of a queue

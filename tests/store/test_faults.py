@@ -85,6 +85,14 @@ def test_by_sqlstate(code, fault):
     assert classify(error) is classify(wrapped(error)) is fault
 
 
+def test_a_text_that_is_no_text_is_a_fault_of_the_data():
+    """F58: Python's module says so without a code, and in the class of lost connections."""
+    with sqlite3.connect(":memory:") as database, pytest.raises(sqlite3.OperationalError) as raised:
+        database.execute("SELECT CAST(X'ff' AS TEXT)").fetchall()
+    assert classify(raised.value) is classify(wrapped(raised.value)) is Fault.PERMANENT
+    assert classify(OperationalError("no")) is Fault.OUTAGE
+
+
 @pytest.mark.parametrize(("code", "fault"), table(MYSQL))
 def test_by_the_number_of_mariadb(code, fault):
     error = pymysql.err.OperationalError(code, "no")

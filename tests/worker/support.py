@@ -66,6 +66,22 @@ def act(payload: dict):
     stage.perform(payload["name"])
 
 
+@job(name="worker.fail", queue="stage")
+def fail(payload: dict):
+    stage.perform(payload["name"])
+    raise ValueError("boom")
+
+
+@job(name="worker.fail_once", queue="stage", max_attempts=1)
+def fail_once(payload: dict):
+    stage.perform(payload["name"])
+    raise ValueError("boom")
+
+
+@job(name="worker.whole", queue="stage", atomic=True)
+def whole(payload: dict): ...
+
+
 @job(name="worker.idle", queue="stage")
 def idle(payload: dict): ...
 

@@ -4,7 +4,10 @@ import logging
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
+from django.db.backends.signals import connection_created
+from psycopg import IsolationLevel
 
+from django_flare.worker import connections as worker_connections
 from django_flare.worker.connections import check_idle_connections, clean_connections, drop_connections
 from tests.testapp.models import Effect
 
@@ -96,6 +99,50 @@ def test_an_open_transaction_is_rolled_back_with_a_warning(dirt, caplog):
     if dirt is not _closed_inside:
         assert messages == ["mail.welcome left a transaction open on database 'default'; rolled back"]
     assert _is_usable_and_clean()
+
+
+CHANGES = {
+    "sqlite": {"isolation_level": "EXCLUSIVE"},
+    "postgresql": {
+        "isolation_level": IsolationLevel.SERIALIZABLE,
+        "read_only": True,
+        "deferrable": True,
+        "autocommit": False,
+    },
+    "mysql": {},
+}[connection.vendor]
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGES.items(), ids=str)
+def test_what_a_job_has_set_on_the_driver_ends_with_it(name, value, caplog):
+    use()
+    before = driver()
+    setattr(before, name, value)
+    clean_connections("mail.welcome")
+    assert driver() is not before
+    assert "mail.welcome left settings of its own on the connection to database 'default'" in caplog.text
+    assert _is_usable_and_clean()
+    assert getattr(driver(), name) != value
+
+
+def test_what_the_project_sets_on_each_connection_is_no_change_of_a_job():
+    def prepare(connection, **_):
+        if connection.vendor == "postgresql":
+            connection.connection.isolation_level = IsolationLevel.SERIALIZABLE
+
+    # Before the worker's own, as where apps connect at their start.
+    connection_created.disconnect(dispatch_uid="django_flare.worker.connections")
+    connection_created.connect(prepare)
+    connection_created.connect(worker_connections._note, dispatch_uid="django_flare.worker.connections")
+    try:
+        connection.close()
+        use()
+        before = driver()
+        clean_connections("job")
+        assert driver() is before
+    finally:
+        connection_created.disconnect(prepare)
+        drop_connections()
 
 
 def test_a_closed_connection_is_opened_again():

@@ -5,26 +5,40 @@ import threading
 import time
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import override_settings
 
-from django_flare import failpoints, jobs
+from django_flare import failpoints, jobs, signals
 from django_flare.conf import flare_settings
 from django_flare.definitions import registry
-from django_flare.lifecycle import claim, recovery
+from django_flare.lifecycle import claim, finish, recovery, singly
 from django_flare.lifecycle.claim import ClaimRequest, claimable_queues
+from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Job, Worker
 from django_flare.states import Event
-from django_flare.worker import identity
+from django_flare.worker import identity, slot
 from django_flare.worker.dispatcher import Dispatcher
 from django_flare.worker.heartbeat import Heartbeat
 from django_flare.worker.identity import Identity
 from django_flare.worker.options import WorkerOptions
 from django_flare.worker.outlook import Outlook
 from django_flare.worker.runs import EndReason
+from tests import unreadable
 from tests.support import force, row, state
-from tests.worker.support import PATIENCE, USING, act, aidle, eventually, idle, stage
+from tests.worker.support import (
+    PATIENCE,
+    USING,
+    act,
+    aidle,
+    eventually,
+    fail,
+    fail_once,
+    idle,
+    make_run,
+    stage,
+    whole,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -299,6 +313,20 @@ class TestLostLease:
         is_in("succeeded", one, two)
         assert {(row(each).attempt, row(each).losses) for each in (one, two)} == {(1, 1)}
 
+    def test_a_suspect_that_was_claimed_under_the_new_id_is_not_forgotten(self):
+        """F45: it waits for a slot while runs of the old id are dropped; nothing may start beside it."""
+        dispatcher = Bench(concurrency=2).dispatcher
+        old, suspect = make_run(id=1), make_run(id=2, losses=1)
+        old.worker_id, suspect.worker_id = "wrk_old", dispatcher._identity.worker_id
+        for run in (old, suspect):
+            dispatcher._hand.runs[run.row.id] = run
+            dispatcher._caution.note_claimed(run)
+            dispatcher.slots.put(run)
+        dispatcher._drop_lost_runs()
+        assert dispatcher.in_hand == {2: suspect}
+        assert dispatcher.slots.take_back() == [suspect]
+        assert dispatcher._caution.forbids_claims(0)
+
     def test_an_outcome_under_an_outdated_fence_is_dropped(self, bench, caplog):
         """F02: another run of the job exists by then."""
         stage.hold("slow")
@@ -379,6 +407,174 @@ class TestOutages:
         assert "The dispatcher failed and goes on" in caplog.text
 
 
+class TestLostAnswers:
+    """F08: the commit was done and its answer lost; the run is told of and counted once all the same."""
+
+    @pytest.fixture
+    def heard(self):
+        heard = []
+
+        def hear(job_id, state, **_):
+            heard.append((job_id, state))
+
+        signals.job_finished.connect(hear)
+        yield heard
+        signals.job_finished.disconnect(hear)
+
+    @pytest.mark.parametrize(
+        ("handler", "ended"), [(act, "succeeded"), (fail, "failed"), (fail_once, "dead_letter")]
+    )
+    def test_an_end_that_was_recorded_is_told_of(self, bench, caplog, heard, handler, ended):
+        stage.hold("one")
+        one = jobs.enqueue(handler, {"name": "one"})
+        worker = bench(concurrency=1).start()
+        running("one")
+        broken = _break_when(lambda: state(one) == ended, "turn.after_commit")
+        stage.free()
+        eventually(lambda: heard == [(one, ended)])
+        assert broken == [0]
+        counts = worker.dispatcher.tally.counts()
+        assert (counts[ended], counts["leases_lost"], counts["claimed"]) == (1, 0, 1)
+        assert "lease was lost" not in caplog.text
+        assert worker.dispatcher.in_hand == {}
+        assert state(one) == ended
+
+    def test_the_success_of_an_atomic_job_too(self, bench, caplog, heard, monkeypatch):
+        one = jobs.enqueue(whole, {})
+        record_with = slot.record_with
+
+        def lose_the_answer(*args):
+            record_with(*args)
+            raise finish.NotRecordedError from OperationalError("gone")
+
+        monkeypatch.setattr(slot, "record_with", lose_the_answer)
+        worker = bench(concurrency=1).start()
+        eventually(lambda: heard == [(one, "succeeded")])
+        counts = worker.dispatcher.tally.counts()
+        assert (counts["succeeded"], counts["leases_lost"]) == (1, 0)
+        assert "lease was lost" not in caplog.text
+
+    def test_a_fence_that_was_raised_during_an_outage_is_a_lost_lease(self, bench, caplog, heard):
+        """F02"""
+        stage.hold("one")
+        one = enqueue("one")
+        worker = bench(concurrency=1).start()
+        running("one")
+        broken = _break_times("turn.before_commit", 10_000)
+        stage.free()
+        eventually(lambda: broken[0] < 9_998 and worker.dispatcher.in_hand[row(one).id].uncertain)
+        force(one, fence=5, worker_id="wrk_other")
+        broken[0] = 0
+        eventually(lambda: worker.dispatcher.tally.counts()["leases_lost"] == 1)
+        assert "the lease was lost, its outcome is dropped" in caplog.text
+        assert worker.dispatcher.tally.counts()["succeeded"] == 0
+        assert heard == []
+        assert worker.dispatcher.in_hand == {}
+
+    def test_who_is_not_answered_asks_again(self, bench, heard, monkeypatch):
+        stage.hold("one")
+        one = enqueue("one")
+        worker = bench(concurrency=1).start()
+        running("one")
+        look_back, left = finish.look_back, [OperationalError("gone")] * 2
+        monkeypatch.setattr(
+            finish, "look_back", lambda *args: look_back(*args) if not left else _raise(left.pop())
+        )
+        _break_when(lambda: state(one) == "succeeded", "turn.after_commit")
+        stage.free()
+        eventually(lambda: heard == [(one, "succeeded")])
+        assert left == []
+        assert worker.dispatcher.tally.counts()["succeeded"] == 1
+
+    def test_what_was_recorded_singly_before_an_outage_is_settled(self, bench, caplog, monkeypatch):
+        stage.hold("one", "two")
+        one, two = enqueue("one"), enqueue("two")
+        worker = bench(concurrency=2).start()
+        running("one", "two")
+        worker.dispatcher.inbox.collect = _both_at_once(worker.dispatcher.inbox.collect)
+        worker.turns(2)
+        apply_within, failures = finish.apply_within, [ValueError("bad"), None, OperationalError("gone")]
+
+        def act_up(outcomes, *rest):
+            failure = failures.pop(0) if outcomes and failures else None
+            return _raise(failure) if failure else apply_within(outcomes, *rest)
+
+        monkeypatch.setattr(finish, "apply_within", act_up)
+        monkeypatch.setattr(claim, "apply_within", act_up)
+        stage.free()
+        is_in("succeeded", one, two)
+        eventually(lambda: worker.dispatcher.tally.counts()["succeeded"] == 2)
+        assert failures == []
+        assert worker.dispatcher.tally.counts()["leases_lost"] == 0
+
+    def test_what_is_in_hand_is_not_given_back_when_a_claim_fails_beside_it(self, bench, monkeypatch):
+        """Its row is locked by somebody else, so that its outcome has to wait."""
+        stage.hold("one")
+        one = enqueue("one")
+        worker = bench(concurrency=1).start()
+        running("one")
+        take_turn, apply_each, left = claim.take_turn, singly.apply_each, [3]
+
+        def refuse(outcomes, request, using):
+            if left[0] and worker.dispatcher.in_hand and outcomes:
+                left[0] -= 1
+                raise ValueError("bad")
+            if left[0] and left[0] < 3:
+                raise ValueError("bad")
+            return take_turn(outcomes, request, using)
+
+        def busy(outcomes, *rest):
+            yield Applied(busy=list(outcomes))
+            left[0] -= 1
+
+        monkeypatch.setattr(claim, "take_turn", refuse)
+        monkeypatch.setattr(singly, "apply_each", busy)
+        stage.free()
+        eventually(lambda: left[0] <= 0)
+        monkeypatch.setattr(singly, "apply_each", apply_each)
+        is_in("succeeded", one)
+        assert (row(one).fence, stage.started) == (1, ["one"])
+
+
+# SQLite's own rows run as long as nobody compares.
+HARMLESS = {("losses", "'x'"), ("run_at", "'2026-13-45 99:00:00'")}
+
+
+class TestUnreadableRows:
+    """F58: one row at the head of a queue stops nothing."""
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [each for each in unreadable.OF_ENGINE[connection.vendor].items() if each not in HARMLESS],
+        ids=str,
+    )
+    def test_the_others_run(self, bench, caplog, column, value):
+        bad = unreadable.spoil(enqueue("bad"), column, value)
+        good = [enqueue(str(n)) for n in range(5)]
+        elsewhere = jobs.enqueue(idle, {}, queue="elsewhere")
+        worker = bench(concurrency=2).start()
+        is_in("succeeded", *good, elsewhere)
+        (found, message) = unreadable.seen(bad, "state", "error_message")
+        assert (found, message.startswith("unreadable row: ")) == ("dead_letter", True)
+        assert column in message
+        assert caplog.text.count(f"The row of job {bad} cannot be read") == 1
+        assert worker.dispatcher.tally.counts()["dead_letter"] == 1
+        assert sorted(stage.started) == ["0", "1", "2", "3", "4"]
+
+    def test_beside_an_outcome_that_cannot_be_recorded_either(self, bench, caplog):
+        stage.hold("one")
+        one = enqueue("one", priority=5)
+        worker = bench(concurrency=2).start()
+        running("one")
+        column, value = next(iter(unreadable.OF_ENGINE[connection.vendor].items()))
+        ids = jobs.enqueue_many(idle, [{}] * 3, queue="later")
+        bad = unreadable.spoil(ids[0], column, value)
+        stage.free()
+        is_in("succeeded", one, *ids[1:])
+        assert unreadable.seen(bad, "state") == ("dead_letter",)
+        eventually(lambda: worker.dispatcher.tally.counts()["succeeded"] == 3)
+
+
 class TestVitals:
     """F60: what tells a loop that waits from one that stands still."""
 
@@ -428,6 +624,39 @@ class TestVitals:
 
         # The dispatcher counts after the commit that the test sees.
         eventually(lambda: counted() == (2, 1, 1))
+
+
+def _raise(error):
+    raise error
+
+
+def _break_when(condition, place):
+    """Let the place raise once, when the condition holds; return what is left as a list of one number."""
+    left = [1]
+
+    def act_up():
+        if left[0] and condition():
+            left[0] = 0
+            raise OperationalError("gone")
+
+    failpoints.activate(place, act_up)
+    return left
+
+
+def _both_at_once(collect):
+    """Let the dispatcher receive no single run, but two together."""
+    kept = []
+
+    def collect_two(*args):
+        more, woken = collect(*args)
+        kept.extend(more)
+        if len(kept) < 2:
+            return [], woken
+        both = list(kept)
+        kept.clear()
+        return both, woken
+
+    return collect_two
 
 
 def _break_times(place, times, error=None):

@@ -36,7 +36,7 @@ def test_a_dropped_run_keeps_its_slot_until_it_ends():
     hand = Hand()
     run = held(hand)
     run.start()
-    assert hand.drop(run) is False
+    assert hand.drop(run) is None
     assert (hand.runs, run.end_reason, hand.count_dropped()) == ({}, EndReason.LEASE_LOST, 1)
     run.finish(run.outcome_of(Event.SUCCEED))
     assert hand.count_dropped() == 0
@@ -49,7 +49,7 @@ def test_the_outcome_that_goes_with_a_dropped_run_is_told():
     run.start()
     run.finish(run.outcome_of(Event.SUCCEED))
     hand.unwritten[run.row.id] = run.outcome
-    assert hand.drop(run) is True
+    assert hand.drop(run) is run.outcome
     assert not hand
 
 
