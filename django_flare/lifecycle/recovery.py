@@ -90,7 +90,7 @@ def _recover_worker(worker_id: str, event: Event, using: str, known: Collection[
     runs = store.runs_of([worker_id], _RUNS_AT_ONCE, using)
     reach("recover.after_select")
     ended = {(each.id, each.fence): each for each in known if (each.id, each.fence) in runs}
-    apart = apply_within(list(ended.values()), using)
+    apart = _apply(list(ended.values()), using)
     if apart.states:
         announce.claimable(using)
         # The others in a transaction of their own, so that each takes its locks in order.
