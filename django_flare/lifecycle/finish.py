@@ -25,7 +25,15 @@ class LeaseLostError(Exception):
 
 
 class NotRecordedError(Exception):
-    """Tell that the database did not take the success of an `atomic` run now, for no fault of the run's."""
+    """Tell that the database did not take the success of an `atomic` run now.
+
+    In a conflict with others, as a deadlock, for no fault of the run's. An outage may be its fault, as when
+    it has left its transaction idle for too long, and the commit may have been done all the same.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.value)
+        self.is_outage = fault is Fault.OUTAGE
 
 
 @dataclass(slots=True)
@@ -140,9 +148,10 @@ def record_with(
             outcome = work()
             _record_success(outcome, queue, job_type, using)
     except (DatabaseError, InterfaceError) as error:
-        if outcome is None or classify(error) not in {Fault.CONFLICT, Fault.OUTAGE}:
+        fault = classify(error)
+        if outcome is None or fault not in {Fault.CONFLICT, Fault.OUTAGE}:
             raise
-        raise NotRecordedError from error
+        raise NotRecordedError(fault) from error
     return outcome, JobState.SUCCEEDED
 
 

@@ -15,20 +15,18 @@ from functools import partial
 from django.db import InterfaceError
 
 from django_flare.lifecycle.claim import ClaimRequest
-from django_flare.lifecycle.failures import Failure
-from django_flare.lifecycle.finish import Applied, apply_within
 from django_flare.lifecycle.outcomes import Outcome
+from django_flare.lifecycle.singly import apply_each, exhaust_unread
 from django_flare.states import Event, JobState
 from django_flare.store import unreadable as store
 from django_flare.store import workers
-from django_flare.store.faults import is_passing
+from django_flare.store.faults import UNKNOWN_TRIES, is_passing
 from django_flare.store.transactions import in_transaction
 
 logger = logging.getLogger("django_flare.lifecycle")
 
 _ROWS_AT_ONCE = 500
 """How many rows of each queue, and of each type in it, are looked at: no claim takes more."""
-_UNRECORDABLE = "the end of its run cannot be recorded; the log says why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,8 @@ def _release_unseen(request: ClaimRequest, using: str) -> None:
     Whoever is idle has nothing else.
     """
     held = workers.runs_of([request.worker_id], request.limit, using)
-    apply_within([Outcome(id=key, fence=fence, event=Event.RELEASE) for key, fence in held], using)
+    for _ in apply_each([Outcome(id=key, fence=fence, event=Event.RELEASE) for key, fence in held], using):
+        pass
 
 
 def _unreadable(request: ClaimRequest, using: str) -> Iterator[int]:
@@ -81,7 +80,7 @@ def _set_aside_or_log(key: int, worker_id: str, using: str) -> Sequence[SetAside
     except InterfaceError:
         raise
     except Exception as error:
-        if is_passing(error):
+        if is_passing(error, UNKNOWN_TRIES):
             raise
         logger.exception("Job %d cannot be read, and cannot be sent to the dead letter", key)
         return []
@@ -96,18 +95,7 @@ def _set_aside(key: int, worker_id: str, using: str) -> Sequence[SetAside]:
         return []
     what = ", ".join(columns)
     fence = store.mark_claimed_unread(key, columns, worker_id, using)
-    applied = _exhaust(key, fence, what, using)
+    applied = exhaust_unread(key, fence, what, using)
     if key not in applied.states:
         raise _LockedError
     return [SetAside(key, what, applied.states[key])]
-
-
-def exhaust_unrecordable(outcome: Outcome, using: str) -> Applied:
-    """Send a running job to the dead letter because no outcome can be recorded in its row."""
-    return in_transaction(partial(_exhaust, outcome.id, outcome.fence, _UNRECORDABLE, using), using)
-
-
-def _exhaust(key: int, fence: int, what: str, using: str) -> Applied:
-    failure = Failure("", f"unreadable row: {what}", "")
-    outcome = Outcome(id=key, fence=fence, event=Event.EXHAUST, failure=failure)
-    return apply_within([outcome], using, lock=store.lock_runs_unread)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from django.db import InterfaceError
 
 from django_flare.lifecycle.failures import Failure
-from django_flare.lifecycle.finish import Applied, apply
+from django_flare.lifecycle.finish import Applied, apply, apply_within
 from django_flare.lifecycle.outcomes import Outcome
-from django_flare.lifecycle.quarantine import exhaust_unrecordable
 from django_flare.states import Event
+from django_flare.store import unreadable
 from django_flare.store.faults import is_passing
+from django_flare.store.transactions import in_transaction
 
 logger = logging.getLogger("django_flare.lifecycle")
 
@@ -33,11 +35,7 @@ def apply_each(outcomes: Iterable[Outcome], using: str, failures: int = 0) -> It
 
 
 def _apply_one(outcome: Outcome, using: str, failures: int) -> Applied:
-    ways = (
-        (_apply, exhaust_unrecordable)
-        if outcome.event in _WITHOUT_CONTENT
-        else (_apply, _fail, exhaust_unrecordable)
-    )
+    ways = (_apply, _exhaust) if outcome.event in _WITHOUT_CONTENT else (_apply, _fail, _exhaust)
     for way in ways:
         try:
             return way(outcome, using)
@@ -52,6 +50,19 @@ def _apply_one(outcome: Outcome, using: str, failures: int) -> Applied:
 
 def _apply(outcome: Outcome, using: str) -> Applied:
     return apply([outcome], using)
+
+
+def _exhaust(outcome: Outcome, using: str) -> Applied:
+    """Send a running job to the dead letter because no outcome can be recorded in its row."""
+    what = "the end of its run cannot be recorded; the log says why"
+    return in_transaction(partial(exhaust_unread, outcome.id, outcome.fence, what, using), using)
+
+
+def exhaust_unread(key: int, fence: int, what: str, using: str) -> Applied:
+    """Send a running job to the dead letter without reading its row; part of a transaction of the caller."""
+    failure = Failure("", f"unreadable row: {what}", "")
+    outcome = Outcome(id=key, fence=fence, event=Event.EXHAUST, failure=failure)
+    return apply_within([outcome], using, lock=unreadable.lock_runs_unread)
 
 
 def _fail(outcome: Outcome, using: str) -> Applied:

@@ -22,6 +22,7 @@ from django_flare.store.clock import aware
 from django_flare.store.queues import paused
 from django_flare.store.rows import by_index, in_state, table_by_index, workers
 from django_flare.store.runs import running
+from django_flare.values import PRIORITY_BOUND
 
 _CLAIM_ORDER = ("rank", "run_at", "id")
 _DUE_STATES = sorted(sources(Event.DUE))
@@ -107,9 +108,10 @@ def _oldest_waiting(queue: str, using: str) -> datetime | None:
     rank = connection.ops.quote_name("rank")
     statement = f"""
         WITH RECURSIVE ranks(place) AS (
-            SELECT MIN({rank}) + 0 FROM {job} WHERE {claimable}
+            SELECT MIN({rank}) + 0 FROM {job} WHERE {claimable} AND {rank} >= {-PRIORITY_BOUND}
             UNION ALL
-            SELECT place + 1 FROM ranks WHERE place < (SELECT MAX({rank}) FROM {job} WHERE {claimable})
+            SELECT place + 1 FROM ranks WHERE place < {PRIORITY_BOUND}
+            AND place < (SELECT MAX({rank}) FROM {job} WHERE {claimable})
         )
         SELECT MIN(since) FROM (
             SELECT (

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 PLACES = 1000
 _ENTRY = struct.Struct("=qqd?7x")
-_KEY = struct.Struct("=q")
 _NOBODY = 0
 _SIZE = PLACES * _ENTRY.size
 
@@ -46,7 +45,8 @@ class Entry:
 
     def clear(self) -> None:
         """Say that nothing runs."""
-        _KEY.pack_into(self._memory, self._offset, _NOBODY)
+        # With no end: a process that freezes in the middle of its next entry is not judged by the last one's.
+        _ENTRY.pack_into(self._memory, self._offset, _NOBODY, 0, math.inf, False)
 
 
 class Board:
@@ -85,6 +85,10 @@ def open_board() -> int:
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    # Written once, so that there is room for it later.
-    os.write(descriptor, bytes(_SIZE))
+    try:
+        # Written once, so that there is room for it later.
+        os.write(descriptor, bytes(_SIZE))
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor

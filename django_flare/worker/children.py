@@ -123,6 +123,8 @@ class ChildProcess:
     def next_look(self, now: float) -> float:
         """When it may be silent; and while it is, when to ask for it, or when a run of it is past its end."""
         silent_from = self.watch.silent_from
+        if self.receiver.is_closed:
+            return math.inf
         if now < silent_from:
             return silent_from
         ask_at = silent_from + _BEFORE_ASKING

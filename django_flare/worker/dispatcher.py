@@ -184,14 +184,23 @@ class Dispatcher(threading.Thread):
         if self._stopping or self._is_stalled():
             self._give_back_waiting()
         self._hand.give_back_orphans()
-        self._outlook.look(self._using, woken=woken)
         outcomes = list(self._hand.unwritten.values())[:_BATCH]
+        self._look(woken, outcomes)
         request = self._request(self._hand.staying_beside(outcomes))
         if outcomes or request:
             self._exchange(outcomes, request)
         self._outlook.note_recorded(self._settlement.clear_doubts(self._using))
         self._outlook.look_ahead(self._using)
         self._progress.write(self._hand.runs.values())
+
+    def _look(self, woken: bool, outcomes: list[Outcome]) -> None:
+        try:
+            self._outlook.look(self._using, woken=woken)
+        except Exception:
+            # Whatever keeps it from seeing what there is to do: what has been done is recorded.
+            if outcomes:
+                self._exchange(outcomes, None)
+            raise
 
     def _exchange(self, outcomes: list[Outcome], request: ClaimRequest | None) -> None:
         try:

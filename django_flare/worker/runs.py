@@ -17,6 +17,7 @@ from django_flare.definitions import JobDefinition, duration_seconds, encode_res
 from django_flare.errors import Discard, JobCancelled, JobTimeout, Retry, Snooze
 from django_flare.lifecycle.claim import ClaimedRow, parent_results, parse_time
 from django_flare.lifecycle.failures import describe
+from django_flare.lifecycle.finish import NotRecordedError
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.states import Event, JobState
 
@@ -210,15 +211,17 @@ def _timeout(run: Run, error: BaseException) -> JobTimeout:
     return timeout.with_traceback(error.__traceback__)
 
 
-def unrecorded(run: Run, error: BaseException) -> Outcome:
-    """Return the outcome of an `atomic` handler whose success the database did not take, by `error`.
+def unrecorded(run: Run, error: NotRecordedError) -> Outcome:
+    """Return the outcome of an `atomic` handler whose success the database did not take.
 
-    What it did is undone, and it is not to blame: it runs again, and no attempt is counted. Unless the commit
-    was done and its answer lost (F08): then this outcome is refused, and the row tells.
+    After a conflict it runs again, and no attempt is counted. An outage is a failure of the attempt: it may
+    be the handler's, and would come again. If the commit was done and its answer lost (F08), this outcome is
+    refused, and the row tells.
     """
     run.uncertain = True
-    late = run.end_reason is EndReason.TIMEOUT
-    return failure(run, error) if late else run.outcome_of(Event.RELEASE)
+    if error.is_outage or run.end_reason is EndReason.TIMEOUT:
+        return failure(run, error.__cause__ or error)
+    return run.outcome_of(Event.RELEASE)
 
 
 def overrun(run: Run) -> Outcome:

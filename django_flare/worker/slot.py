@@ -153,8 +153,9 @@ class Slot(threading.Thread):
     def _perform(self, run: Run) -> Outcome:
         """Return how the run ended; whatever the handler raises is an outcome too (F48)."""
         try:
-            self.current = run
-            self._show(run)
+            with self._lock:
+                self.current = run
+                self._show(run)
             check_idle_connections(time.monotonic() - self._idle_since)
             _send_started(run)
             if run.definition.atomic:
@@ -165,9 +166,8 @@ class Slot(threading.Thread):
                 return outcome
             return self._call(run)
         except NotRecordedError as error:
-            cause = error.__cause__ or error
-            reports.not_recorded(run, cause)
-            return unrecorded(run, cause)
+            reports.not_recorded(run, error.__cause__ or error)
+            return unrecorded(run, error)
         except BaseException as error:
             return failure(run, error)
 

@@ -191,7 +191,7 @@ def test_one_that_takes_nothing_at_all_is_passed_over(driver, monkeypatch, caplo
         return apply(outcomes, *rest, **more)
 
     monkeypatch.setattr(finish, "apply_within", refuse)
-    monkeypatch.setattr(quarantine, "apply_within", refuse)
+    monkeypatch.setattr(singly, "apply_within", refuse)
     applied = finish.total(singly.apply_each(outcomes, USING))
     assert (applied.refused, list(applied.states)) == ([outcomes[0]], [outcomes[1].id])
     assert caplog.text.count("could not be recorded") == 3

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection
+from django.db import IntegrityError, InternalError, OperationalError, connection
 
 from django_flare import JobState, jobs
 from django_flare.definitions import registry
@@ -16,6 +16,7 @@ from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Worker
 from django_flare.states import AttemptOutcome, Event
+from django_flare.store import runs
 from django_flare.store.clock import parse_time
 from tests.support import USING, Driver, columns, force, make_job, row, state, states
 from tests.testapp.jobs import once
@@ -514,6 +515,23 @@ def test_one_that_takes_nothing_at_all_keeps_no_worker_registered(driver, monkey
     monkeypatch.setattr(recovery, "apply", lambda outcomes, using: Applied(refused=list(outcomes)))
     assert recovery.resign(driver.worker_id, USING) is True
     assert registered() == set()
+
+
+def test_nor_does_one_that_fails_for_a_reason_nobody_knows(driver, monkeypatch):
+    """F58: nobody counts how often the housekeeping has met it."""
+    good, bad = make_job(), make_job()
+    driver.start(good)
+    key = driver.start(bad).id
+    write = runs.write_runs
+
+    def refuse_one(writes, *rest):
+        if any(each.id == key and each.state == PENDING for each in writes):
+            raise InternalError("odd")
+        return write(writes, *rest)
+
+    monkeypatch.setattr(runs, "write_runs", refuse_one)
+    assert recover_worker(driver) == 2
+    assert states(good, bad) == [PENDING, DEAD_LETTER]
 
 
 def test_an_outage_is_no_reason_to_try_each_alone(driver, monkeypatch):

@@ -17,6 +17,7 @@ from django_flare.lifecycle.finish import Applied
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.models import Attempt, Job, Worker
 from django_flare.states import Event
+from django_flare.store.faults import Fault
 from django_flare.worker import identity, slot
 from django_flare.worker.dispatcher import Dispatcher
 from django_flare.worker.heartbeat import Heartbeat
@@ -445,7 +446,7 @@ class TestLostAnswers:
 
         def lose_the_answer(*args):
             record_with(*args)
-            raise finish.NotRecordedError from OperationalError("gone")
+            raise finish.NotRecordedError(Fault.OUTAGE) from OperationalError("gone")
 
         monkeypatch.setattr(slot, "record_with", lose_the_answer)
         worker = bench(concurrency=1).start()
@@ -573,6 +574,21 @@ class TestUnreadableRows:
         is_in("succeeded", one, *ids[1:])
         assert unreadable.seen(bad, "state") == ("dead_letter",)
         eventually(lambda: worker.dispatcher.tally.counts()["succeeded"] == 3)
+
+
+def test_what_has_ended_is_recorded_although_nobody_sees_what_there_is_to_do(bench, caplog):
+    stage.hold("one")
+    one = enqueue("one")
+    worker = bench(concurrency=1).start()
+    running("one")
+
+    def fail_to_look(*_, **__):
+        raise ValueError("cannot read the names of the queues")
+
+    worker.outlook.look = fail_to_look
+    stage.free()
+    is_in("succeeded", one)
+    assert "cannot read the names" in caplog.text
 
 
 class TestVitals:

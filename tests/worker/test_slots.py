@@ -15,6 +15,7 @@ from django_flare import job
 from django_flare.errors import JobCancelled, JobTimeout
 from django_flare.lifecycle.finish import NotRecordedError
 from django_flare.states import Event
+from django_flare.store.faults import Fault
 from django_flare.worker import slot
 from django_flare.worker.board import Overrun
 from django_flare.worker.runs import EndReason
@@ -532,7 +533,7 @@ def test_an_atomic_success_that_cannot_be_recorded_is_no_failure(bench, monkeypa
             work()
             if reason is not None:
                 run.tell_to_end(reason)
-            raise NotRecordedError from OperationalError("deadlock detected")
+            raise NotRecordedError(Fault.CONFLICT) from OperationalError("deadlock detected")
 
     monkeypatch.setattr(slot, "record_with", refuse)
     slots = bench()
@@ -542,6 +543,20 @@ def test_an_atomic_success_that_cannot_be_recorded_is_no_failure(bench, monkeypa
     assert outcome.event is (Event.FAIL if reason is EndReason.TIMEOUT else Event.RELEASE)
     assert outcome.timed_out is (reason is EndReason.TIMEOUT)
     assert Effect.objects.count() == 0
+
+
+def test_an_outage_may_be_the_handlers_fault_and_hide_a_commit(bench, monkeypatch):
+    """One that leaves its transaction idle for too long would be run again for ever."""
+
+    def refuse(*_):
+        raise NotRecordedError(Fault.OUTAGE) from OperationalError("terminating connection due to idle")
+
+    monkeypatch.setattr(slot, "record_with", refuse)
+    slots = bench()
+    run = make_run(write_in_block, parent_count=0)
+    slots.slots.put(run)
+    assert slots.outcome(run).event is Event.FAIL
+    assert run.uncertain
 
 
 class TestQueries:
