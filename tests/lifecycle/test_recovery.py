@@ -430,7 +430,7 @@ def test_a_worker_stays_until_they_have_ended(driver, monkeypatch):
     run = driver.start(make_job())
     outcome = Outcome(id=run.id, fence=run.fence, event=Event.STOPPED)
     with monkeypatch.context() as patched:
-        patched.setattr(recovery, "apply_within", lambda outcomes, using: Applied(busy=list(outcomes)))
+        patched.setattr(recovery, "apply", lambda outcomes, using: Applied(busy=list(outcomes)))
         assert recovery.recover_worker(driver.worker_id, Event.RELEASE, USING, [outcome]) is None
     assert registered() == {"wrk_first"}
 
