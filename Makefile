@@ -4,6 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 DJANGO ?= 6.1
+TESTS ?= tests/admin tests/browser
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +24,7 @@ test: $(INSTALLED)-test ## run the tests on every database there is
 	$(BIN)/python -m tests.run $(ARGS)
 
 django: var/django-$(DJANGO)/.installed-$(HASH) ## run the admin's tests on another Django: DJANGO=6.0 PYTHON=python3.13
-	FLARE_TEST_DATABASE=sqlite var/django-$(DJANGO)/bin/python -m pytest -q tests/admin tests/browser $(ARGS)
+	FLARE_TEST_DATABASE=sqlite var/django-$(DJANGO)/bin/python -m pytest -q $(TESTS) $(ARGS)
 
 model: $(INSTALLED)-test ## compare many random histories of jobs with the model
 	FLARE_MODEL_EXAMPLES=$${FLARE_MODEL_EXAMPLES:-5000} $(BIN)/python -m pytest tests/model $(ARGS)

@@ -98,6 +98,12 @@ def adapt(case):
         case.headers.pop("Idempotency-Key", None)
 
 
+def leave_the_host(case):
+    """Take out a Host that was made up: Django itself refuses it, before any view."""
+    for name in [name for name in case.headers if name.lower() == "host"]:
+        case.headers.pop(name)
+
+
 def require_acceptance(case, answer):
     """Fail when a valid request was refused for a reason that the document could have told."""
     if answer.status_code != 400:
@@ -135,6 +141,7 @@ def hold(case, answer, scope, headers):
 @SCHEMA.parametrize()
 @PATIENT
 def test_each_operation(case, headers, scope):
+    leave_the_host(case)
     if is_valid(case):
         adapt(case)
     answer = case.call(headers=headers)
@@ -158,6 +165,7 @@ def test_chains_of_operations(headers, scope):
             transaction.savepoint_rollback(self.before)
 
         def get_call_kwargs(self, case):
+            leave_the_host(case)
             if is_valid(case):
                 adapt(case)
             return {"headers": headers}

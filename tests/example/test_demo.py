@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.support import eventually
+
 # On a database of its own.
 pytestmark = [pytest.mark.system, pytest.mark.whole_run_on("sqlite")]
 
@@ -143,9 +145,12 @@ def test_a_signal_stops_everything(tmp_path, number, status):
         port = int(found[1]) if found else port
         if "orders placed" in line:
             break
+    log = tmp_path / "demo" / "flare_worker.log"
+    # Before, Python itself ends, without a word.
+    eventually(lambda: "slots, queues" in log.read_text())
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == status
-    assert "has ended" in (tmp_path / "demo" / "flare_worker.log").read_text()
+    assert "has ended" in log.read_text()
     with pytest.raises(ConnectionRefusedError):
         http.client.HTTPConnection("127.0.0.1", port).connect()

@@ -21,7 +21,11 @@ from tests.system.support import (
 from tests.testapp import system_jobs as work
 from tests.testapp.models import Ledger
 
-pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.whole_run_on("postgres", "sqlite"),
+]
 
 
 @pytest.fixture

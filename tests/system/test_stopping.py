@@ -22,7 +22,12 @@ from tests.system.support import (
 from tests.testapp import endless_jobs as endless
 from tests.testapp import system_jobs as work
 
-pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.django_db(transaction=True),
+    # How a query is cancelled on each engine is in tests/worker/test_slots.py.
+    pytest.mark.whole_run_on("postgres"),
+]
 
 TIMEOUT = 5
 """Seconds in which all of them come so far that nothing ends them."""
