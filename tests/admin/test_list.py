@@ -224,7 +224,7 @@ class TestBounds:
         jobs.enqueue_many(plain, [{}] * 1_201, queue="q")
         with translation.override(language):
             page = parse(operator.get(LIST))
-        assert page.find("p", "paginator")[0].text.split(" ")[-2] == shown
+        assert page.find(css="paginator")[0].text.split()[-2] == shown
         assert shown in page.find("span", "question")[0].text
 
     def test_what_no_index_finds_is_looked_for_among_the_newest(self, get, monkeypatch, clock):
