@@ -263,7 +263,8 @@ class Nemesis:
 
     def lock_rows(self):
         """N13: somebody locks waiting and running rows in no order at all, for a second."""
-        with auditor.connect(self.site.url) as connection, contextlib.suppress(psycopg.Error):
+        # The server may be down meanwhile by another fault.
+        with contextlib.suppress(psycopg.Error), auditor.connect(self.site.url) as connection:
             with connection.transaction():
                 connection.execute(
                     "SELECT id FROM django_flare_job WHERE state IN ('processing', 'scheduled')"
@@ -273,7 +274,8 @@ class Nemesis:
 
     def long_transaction(self):
         """N14: a REPEATABLE READ transaction stays open."""
-        with auditor.connect(self.site.url) as connection, contextlib.suppress(psycopg.Error):
+        # The server may be down meanwhile by another fault.
+        with contextlib.suppress(psycopg.Error), auditor.connect(self.site.url) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with connection.transaction():
                 connection.execute("SELECT count(*) FROM django_flare_job")
