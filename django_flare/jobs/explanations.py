@@ -11,7 +11,7 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from django_flare.arguments import job_id_of, no_job
 from django_flare.conf import flare_settings
-from django_flare.lifecycle.eligibility import is_busy, is_idle, knows, may_take, serves
+from django_flare.lifecycle.eligibility import is_busy, is_idle, is_suspect, knows, serves
 from django_flare.models import Continuation, Job, Worker
 from django_flare.states import FINAL, JobState
 from django_flare.status import Explanation, Reason
@@ -117,7 +117,7 @@ def _of_fitting(job: Job, serving: Sequence[Worker], fitting: Sequence[Worker]) 
     facts |= {"workers": len(fitting)}
     slots = sum(worker.slots for worker in fitting)
     busy = {**facts, "slots": slots, "running": sum(worker.running for worker in fitting)}
-    if not any(may_take(job.losses, idle=is_idle(worker)) for worker in fitting):
+    if is_suspect(job.losses) and not any(map(is_idle, fitting)):
         message = (
             "The job lost its worker before and so runs alone: "
             f"it waits for one of {_counted(len(fitting), 'live worker')} to have nothing else to do."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from django_flare.failpoints import reach
-from django_flare.lifecycle.eligibility import is_suspect, may_take
+from django_flare.lifecycle.eligibility import is_suspect
 from django_flare.lifecycle.finish import Applied, apply_within
 from django_flare.lifecycle.outcomes import Outcome
 from django_flare.store import claim as store
@@ -150,11 +150,11 @@ def _choose(found: list[ClaimedRow], request: ClaimRequest, before: int) -> list
     if request.free_slots is None:
         return found
     idle = request.is_idle and not before
-    if found and is_suspect(found[0].losses) and may_take(found[0].losses, idle=idle):
+    if found and idle and is_suspect(found[0].losses):
         return found[:1]
     starting = request.free_slots - before
     return [
         row
         for place, row in enumerate(found)
-        if may_take(row.losses, idle=False) and (row.max_attempts > 1 or place < starting)
+        if not is_suspect(row.losses) and (row.max_attempts > 1 or place < starting)
     ]

@@ -79,10 +79,5 @@ def is_idle(worker: WorkerRow) -> bool:
 
 
 def is_suspect(losses: int) -> bool:
-    """Tell whether a job with so many losses runs alone: it may take the next worker along as well (F45)."""
+    """Tell whether a job with so many losses runs alone, on an idle worker: it may take that along (F45)."""
     return losses > 0
-
-
-def may_take(losses: int, *, idle: bool) -> bool:
-    """Tell whether a worker takes a job with so many losses: a suspect only while it is idle."""
-    return idle or not is_suspect(losses)

@@ -17,14 +17,13 @@ from django.db.models.functions import Substr
 from django_flare.models import Job, Worker
 from django_flare.models.indexes import Among
 from django_flare.states import FINAL, Event, JobState, sources
-from django_flare.store.claim import claimable
+from django_flare.store.claim import CLAIM_ORDER, claimable
 from django_flare.store.clock import aware
 from django_flare.store.queues import paused
 from django_flare.store.rows import by_index, in_state, table_by_index, workers
 from django_flare.store.runs import running
 from django_flare.values import PRIORITY_BOUND
 
-_CLAIM_ORDER = ("rank", "run_at", "id")
 _DUE_STATES = sorted(sources(Event.DUE))
 
 
@@ -35,7 +34,7 @@ def count_state(state: JobState, most: int, using: str) -> int:
 
 def _of_state(state: JobState, using: str) -> QuerySet[Job, Any]:
     if state is JobState.PENDING:
-        rows = by_index(claimable(using), "flare_job_claimable").order_by("queue", *_CLAIM_ORDER)
+        rows = by_index(claimable(using), "flare_job_claimable").order_by("queue", *CLAIM_ORDER)
     elif state is JobState.PROCESSING:
         rows = by_index(running(using), "flare_job_running").order_by("worker_id")
     elif state in FINAL:
@@ -81,7 +80,7 @@ def _waiting(state: str, using: str) -> QuerySet[Job]:
 
 def _of_queue(queue: str, using: str) -> QuerySet[Job]:
     rows = claimable(using).filter(queue=queue)
-    return by_index(rows, "flare_job_claimable").order_by(*_CLAIM_ORDER)
+    return by_index(rows, "flare_job_claimable").order_by(*CLAIM_ORDER)
 
 
 def measure_queue(queue: str, most: int, using: str) -> tuple[int, datetime | None]:

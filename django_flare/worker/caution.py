@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Container
 
+from django_flare.lifecycle.eligibility import is_suspect
 from django_flare.worker.runs import Run
 
 _WARY = 15.0
@@ -26,7 +27,7 @@ class Caution:
 
     def note_claimed(self, run: Run) -> None:
         """Remember a suspect that was claimed."""
-        if run.row.losses:
+        if is_suspect(run.row.losses):
             self._suspect, self._pauses = run, 0
 
     def note_taken_back(self, runs: Container[Run | None]) -> None:

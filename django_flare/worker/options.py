@@ -12,9 +12,10 @@ from django.db import connections
 
 from django_flare import values
 from django_flare.conf import BEATS_PER_LEASE, flare_settings
+from django_flare.worker.board import PLACES
 from django_flare.worker.vitals import Limits
 
-MAX_SLOTS = 1000
+MAX_SLOTS = PLACES
 MAX_PORT = 65535
 LOG_FORMATS = ("text", "json")
 MAX_PROCESSES = 64
