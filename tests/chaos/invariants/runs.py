@@ -183,7 +183,8 @@ def poison_is_contained(evidence):
             continue
         starts = len(evidence.starts[birth.job])
         if starts > CEILING:
-            yield f"{birth.job} was started {starts} times"
+            ends = ", ".join(run.how for run in evidence.runs[birth.job])
+            yield f"{birth.job} was started {starts} times, and its runs were {ends}"
         deaths = [change for change in evidence.history[birth.job] if change.after == "dead_letter"]
         state = evidence.last_state(birth.job)
         if state == "cancelled" and birth.job in ended_by_hand:
