@@ -112,6 +112,7 @@ class Child:
                 is_ready=service.is_ready,
                 has_overrun=service.has_overrun,
                 has_resigned=service.has_resigned,
+                has_ended=service.ended.is_set(),
                 **more,
             )
         )

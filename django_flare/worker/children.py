@@ -140,6 +140,11 @@ class ChildProcess:
         """Whether it has given everything back."""
         return self.report is not None and self.report.has_resigned
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has come to the end of its work in order."""
+        return self.report is not None and self.report.has_ended
+
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal, None while it runs; a dead one is reaped by this."""
         return self._process.poll()

@@ -124,13 +124,14 @@ class Starts:
         return text
 
 
-def fate(code: int, *, was_told: bool, was_cut_short: bool) -> Event:
+def fate(code: int, *, has_ended: bool, was_cut_short: bool) -> Event:
     """Return how the runs end that a child has left behind.
 
-    Nobody is to blame when it ended in order and could not give them back, or was killed because it
-    took too long to end; otherwise it died of something, perhaps of one of them.
+    Nobody is to blame when it had ended in order, as it said, and could not give them back, or was killed
+    because it took too long to end; otherwise it died of something, perhaps of one of them: the exit code
+    alone proves nothing, since a handler may end its process with 0.
     """
-    in_order = was_told and code == 0
+    in_order = has_ended and code == 0
     return Event.RELEASE if in_order or was_cut_short else Event.LOSE
 
 

@@ -93,7 +93,7 @@ class WorkerService:
         self.has_resigned = False
         """Whether the worker's row is gone and it holds no run."""
         self.ended = threading.Event()
-        """Set when the worker has given everything back and unregistered."""
+        """Set when the worker does nothing more; it has given everything back if it `has_resigned`."""
 
     def stop(self) -> None:
         """Ask for a clean end; asked twice, running jobs are not waited for."""

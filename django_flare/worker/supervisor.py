@@ -263,7 +263,7 @@ class Supervisor:
             child.kill()
         child.close()
         self.totals.end(child.pid)
-        event = fate(code, was_told=child.was_told, was_cut_short=child.was_cut_short)
+        event = fate(code, has_ended=child.has_ended, was_cut_short=child.was_cut_short)
         # Before it was ready it has claimed nothing.
         if child.was_ready and not child.has_resigned:
             for worker_id in child.worker_ids:

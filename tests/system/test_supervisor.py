@@ -212,6 +212,19 @@ class TestStopping:
         assert history(hog) == []
         assert not Worker.objects.exists()
 
+    def test_a_job_that_ends_its_process_meanwhile_is_to_blame(self, workers, gate):
+        """F45: also with the exit code of a child that has ended in order."""
+        poison = jobs.enqueue(work.ends_its_process, {"gate": gate.path})
+        worker = workers.start(flare=LONG_LEASE)
+        happened("started", poison)
+        worker.terminate().says("Stopping: 1 jobs in hand")
+        gate.open()
+        assert worker.exit_code() == 0
+        found = row(poison)
+        assert (found.state, found.attempt, found.losses) == ("pending", 0, 1)
+        assert history(poison) == [(1, "lost")]
+        assert "which was to end, has died: exit code 0" in worker.log
+
     def test_a_signal_to_a_child_alone_renews_it(self, workers, gate):
         held = jobs.enqueue(work.hold, {"gate": gate.path})
         worker = workers.start(flare=LONG_LEASE)

@@ -236,6 +236,13 @@ def kills_its_process(ctx: JobContext):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@job(name="system.ends_its_process")
+def ends_its_process(payload: dict, ctx: JobContext):
+    note(ctx, "started")
+    _wait_for(payload["gate"])
+    os._exit(0)
+
+
 class Odd(BaseException):
     """Nobody expects it."""
 

@@ -114,7 +114,7 @@ class TestWatch:
 
 
 @pytest.mark.parametrize(
-    ("code", "was_told", "was_cut_short", "expected"),
+    ("code", "has_ended", "was_cut_short", "expected"),
     [
         (-signal.SIGKILL, False, False, Event.LOSE),
         (0, False, False, Event.LOSE),
@@ -124,8 +124,8 @@ class TestWatch:
         (-signal.SIGKILL, True, True, Event.RELEASE),
     ],
 )
-def test_what_becomes_of_the_runs(code, was_told, was_cut_short, expected):
-    assert fate(code, was_told=was_told, was_cut_short=was_cut_short) is expected
+def test_what_becomes_of_the_runs(code, has_ended, was_cut_short, expected):
+    assert fate(code, has_ended=has_ended, was_cut_short=was_cut_short) is expected
 
 
 @pytest.mark.parametrize(
