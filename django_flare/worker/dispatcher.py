@@ -328,7 +328,9 @@ class Dispatcher(threading.Thread):
         return self._stopping or self._appetite.is_satisfied or over
 
     def _ride_out(self, error: Exception | None) -> None:
-        """Keep everything, get a new connection, and let the pause grow while it lasts (F33)."""
+        """Keep what has begun, get a new connection, and let the pause grow while it lasts (F33)."""
         self._hand.mark_uncertain()
+        # An outcome of what has not begun could not be recorded either, and would be lost with this worker.
+        self._give_back_waiting()
         self._outage.note(error)
         self.line.drop()

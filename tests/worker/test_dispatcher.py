@@ -399,6 +399,29 @@ class TestOutages:
         assert {(row(each).attempt, row(each).fence, row(each).losses) for each in ids} == {(1, 2, 0)}
         assert sorted(stage.started) == ["0", "1", "2", "3"]
 
+    def test_nothing_is_begun_whose_outcome_could_not_be_recorded(self, bench):
+        """What waits in hand is given back, without an attempt, and runs when the database is back."""
+        quick = jobs.enqueue_many(idle, [{}] * 100, priority=5)
+        stage.hold("last")
+        last, behind = enqueue("last", priority=4), [enqueue(f"{n}") for n in range(50)]
+        worker = bench(concurrency=1).start()
+        running("last")
+        look, failed = worker.outlook.look, []
+
+        def fail_to_look(*_, **__):
+            failed.append(None)
+            raise OperationalError("gone")
+
+        worker.outlook.look = fail_to_look
+        eventually(lambda: worker.dispatcher.inbox.wake() or failed)
+        stage.free("last")
+        eventually(lambda: len(failed) > 3)
+        assert stage.started == ["last"]
+        worker.outlook.look = look
+        is_in("succeeded", *quick, last, *behind)
+        assert sorted(stage.started) == sorted(["last", *map(str, range(50))])
+        assert not Job.objects.exclude(attempt=1, losses=0).exists()
+
     def test_a_bug_of_ours_does_not_end_it(self, bench, caplog):
         job_id = enqueue("one")
         broken = _break_times("turn.before_commit", 2, RuntimeError("a bug"))
