@@ -51,7 +51,7 @@ def _parse():
     )
     options = parser.parse_args()
     if options.seconds is None:
-        options.seconds = max(20.0, options.jobs * (0.012 if options.jobs <= 20_000 else 0.018))
+        options.seconds = max(20.0, options.jobs * (0.012 if options.jobs <= 20_000 else 0.024))
     return options
 
 
