@@ -1,4 +1,4 @@
-"""The same promises when the host project's connections run at a stricter isolation level."""
+"""The same promises when the host project's connections run at a stricter isolation level: F40."""
 
 import random
 from functools import partial

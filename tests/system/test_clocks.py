@@ -1,4 +1,4 @@
-"""F32: the clock of a worker's machine is set while it works; only the database's decides."""
+"""F27, F32: the clock of a worker's machine is set while it works; only the database's decides."""
 
 import time
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The release before, its migration to this one, and both together, under load."""
+"""The release before, its migration to this one, and both together, under load: F57."""
 
 import json
 from collections import Counter
