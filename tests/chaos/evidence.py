@@ -98,6 +98,14 @@ class Evidence:
         birth = self.birth_of.get(job)
         return birth.kind if birth else ""
 
+    def with_descendants(self, jobs):
+        """The jobs and all that are below them."""
+        found, below = set(), set(jobs)
+        while below:
+            found |= below
+            below = {child for parent, child in self.links if parent in below} - found
+        return found
+
     def last_state(self, job):
         """The state in which the job was last seen, also when it has been deleted since."""
         last = self.history[job][-1]

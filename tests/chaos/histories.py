@@ -147,6 +147,16 @@ def ordinary():
         "dying", "dead_letter", 2.3, writer=f"chaos-worker-{A}"
     )
     story.change("orphan", "cancelled", 2.3)
+    # One that dies, and is retried with its children and theirs.
+    story.create("risen", 1).create("heir", 1.5, state="scheduled", parents=["risen"])
+    story.create("grandson", 1.6, state="scheduled", parents=["heir"])
+    story.claim("risen", 2).start("risen", 2.1, until=2.2)
+    story.change("risen", "dead_letter", 2.3, writer=f"chaos-worker-{A}")
+    story.change("heir", "cancelled", 2.3).change("grandson", "cancelled", 2.3)
+    story.ask("retry", 3, 3.2, job="risen", result="ok").change("risen", "pending", 3.1)
+    story.change("heir", "scheduled", 3.1).change("grandson", "scheduled", 3.1).run("risen", 4)
+    story.change("heir", "pending", 4.3, run_at=4.3).run("heir", 5, parents=["succeeded"])
+    story.change("grandson", "pending", 5.3, run_at=5.3).run("grandson", 6, parents=["succeeded"])
     # A later one, cancelled by hand, and deleted by retention afterwards.
     story.create("later", 1, state="scheduled", run_at=50).change("later", "cancelled", 6)
     story.ask("cancel", 5.9, 6.1, job="later", result="ok", answer=True).delete("later", 40)

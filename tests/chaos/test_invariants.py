@@ -70,6 +70,25 @@ def changed_unseen(story):
     story.change("jumping", "pending", 4).change("jumping", "cancelled", 5)
 
 
+@breaks("I3")
+def risen_unasked(story):
+    story.create("dead", 1).claim("dead", 2).start("dead", 2.1, until=2.2)
+    story.change("dead", "dead_letter", 2.3, writer=f"chaos-worker-{A}").ask(
+        "retry", 3, 4, job="dead", answer=False
+    )
+    story.change("dead", "pending", 3.5).run("dead", 5)
+
+
+@breaks("I3")
+def revived_unasked(story):
+    story.create("father", 1).create("son", 1, state="scheduled", parents=["father"])
+    story.change("father", "cancelled", 2).change("son", "cancelled", 2)
+    story.ask("retry", 3, 4, job="son", answer=True).change("father", "pending", 3).run("father", 4)
+    story.change("son", "scheduled", 3).change("son", "pending", 4.5, run_at=4.5).run(
+        "son", 5, parents=["succeeded"]
+    )
+
+
 @breaks("I3", "I1")
 def deleted_alive(story):
     story.create("deleted", 1).delete("deleted", 3)

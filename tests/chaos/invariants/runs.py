@@ -42,15 +42,34 @@ _ENDED_BY_HANDLER = {"succeeded", "failed", "exhausted", "snoozed"}
 
 def one_way_through_the_states(evidence):
     """History holds only allowed transitions, each from where the one before has led."""
+    asked = _asked("retry", evidence)
+    revived = evidence.with_descendants(asked)
     for job, changes in evidence.history.items():
         if changes[0].before is not None:
             yield f"{job} appears as {changes[0].before}"
         for change in changes:
             if (change.before, change.after) not in ALLOWED:
                 yield f"{job} went from {change.before} to {change.after}"
+            if (change.before, change.after) == ("dead_letter", "pending") and job not in asked:
+                yield f"{job} rose from the dead letters, and nobody has asked for that"
+            if (
+                change.before == "cancelled"
+                and change.after in ("pending", "scheduled")
+                and job not in revived
+            ):
+                yield f"{job} was revived, and nobody has asked for that"
         for first, second in pairwise(changes):
             if first.after != second.before:
                 yield f"{job} was left {first.after} and found {second.before}"
+
+
+def _asked(verb, evidence):
+    """Return the jobs of which this was asked and not refused; a lost answer may have been a yes."""
+    return {
+        operation.job
+        for operation in evidence.operations
+        if operation.verb == verb and operation.answer is not False
+    }
 
 
 def final_states_have_their_runs(evidence):
@@ -153,7 +172,7 @@ def _differences(change):
 
 def nothing_starts_before_its_time(evidence):
     """Nothing becomes claimable or starts before its time by the database's clock."""
-    retried = {operation.job for operation in evidence.operations if operation.verb == "retry"}
+    retried = _asked("retry", evidence)
     asked = {operation.token: operation.asked for operation in evidence.operations}
     for job, changes in evidence.history.items():
         for change in changes:
@@ -172,12 +191,8 @@ def nothing_starts_before_its_time(evidence):
 
 def poison_is_contained(evidence):
     """What kills its worker is started at most three times, then it is a dead letter that says so."""
-    # Cancelled in time, or asked to stop, it ends cancelled; an answer that was lost may have been a yes.
-    ended_by_hand = {
-        operation.job
-        for operation in evidence.operations
-        if operation.verb in ("cancel", "stop") and operation.answer is not False
-    }
+    # Cancelled in time, or asked to stop, it ends cancelled.
+    ended_by_hand = _asked("cancel", evidence) | _asked("stop", evidence)
     for birth in evidence.births:
         if birth.kind != "chaos.poison":
             continue
