@@ -60,7 +60,8 @@ class Report:
     `is_ready` once it has registered; `retiring` is why it claims nothing more, empty while it does;
     `within` the seconds in which it will have ended then, infinite if it waits for its runs as long as
     they take. It `has_overrun` when a handler in it did not end when told to. After `has_resigned` it holds
-    no run any more; when it `has_ended` without, it has tried to give them back in vain. `fatal` is an error at the start that will not pass by itself.
+    no run any more; when it `has_ended` without, it has tried to give them back in vain. `fatal` is an error
+    at the start that will not pass by itself.
     """
 
     vitals: Vitals

@@ -38,6 +38,12 @@ def test_postgresql_takes_the_storage_parameters():
         assert "fillfactor=70" in cursor.fetchone()[0]
 
 
+def test_the_rights_of_the_guide_are_those_that_are_tested():
+    """In tests/system/test_roles.py."""
+    shown = re.findall(r"literalinclude:: grants/(\S+)", GUIDE)
+    assert sorted(shown) == sorted(file.name for file in (ROOT / "docs/how-to/grants").iterdir())
+
+
 def test_the_advice_on_connections_is_that_of_the_check():
     from django_flare.checks.deployment import _ADVICE
 

@@ -152,6 +152,22 @@ CHECKLIST = {
     "a new API key is shown once": "admin/test_api_keys.py::test_a_new_key_is_shown_once_and_works",
     "and kept nowhere": "admin/test_api_keys.py::test_its_text_is_kept_nowhere",
     "who may not view sees nothing": "admin/test_permissions.py::test_who_may_not_view_sees_nothing",
+    # Rights in the database
+    "an account that enqueues has these rights alone": (
+        "system/test_roles.py::TestEnqueuing::test_it_has_these_rights_alone"
+    ),
+    "by them it enqueues by every verb": "system/test_roles.py::TestEnqueuing::test_it_enqueues_by_every_verb",
+    "and changes no job": "system/test_roles.py::TestEnqueuing::test_it_changes_no_job",
+    "an account of workers has these rights alone": (
+        "system/test_roles.py::TestWorking::test_it_has_these_rights_alone"
+    ),
+    "by them workers do all that they do": (
+        "system/test_roles.py::TestWorking::test_a_worker_does_all_that_it_does"
+    ),
+    "also in the long run": "system/test_roles.py::TestWorking::test_it_keeps_house",
+    "the guide shows the rights that are tested": (
+        "docs/test_deployment.py::test_the_rights_of_the_guide_are_those_that_are_tested"
+    ),
     # The worker and the deployment
     "probes listen on the loopback alone": "worker/test_health.py::test_it_listens_on_the_loopback_alone",
     "a recorded error is bounded and printable": "lifecycle/test_failures.py",
