@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from django_flare.worker.vitals import Vitals
@@ -99,7 +99,8 @@ class Sender:
         try:
             os.write(self._descriptor, line)
         except OSError:
-            # The end of the supervisor is noticed elsewhere, and the next report says all of this again.
+            # The end of the supervisor is noticed elsewhere, and the next report says all of this again. Only
+            # the last one is missed, by a supervisor that has read nothing for a minute.
             return
 
 
@@ -148,4 +149,9 @@ def _shortened(text: str) -> str:
 
 def _decode(line: bytes) -> Report:
     found: dict[str, Any] = json.loads(line)
-    return Report(**{**found, "vitals": Vitals(**found["vitals"])})
+    return Report(**{**_known(Report, found), "vitals": Vitals(**_known(Vitals, found["vitals"]))})
+
+
+def _known(kind: type[Report | Vitals], found: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a child of a later release says: it may be installed under a running supervisor."""
+    return {field.name: found[field.name] for field in fields(kind) if field.name in found}

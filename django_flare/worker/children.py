@@ -60,6 +60,10 @@ class ChildProcess:
         """All ids under which it may have claimed."""
         self.report: Report | None = None
         self.was_ready = False
+        self.has_resigned = False
+        """Whether it has given everything back."""
+        self.has_ended = False
+        """Whether it has come to the end of its work in order."""
         self.kill_at = math.inf
         """When it is killed if it has not ended by itself."""
         self.is_leaving = False
@@ -77,7 +81,10 @@ class ChildProcess:
         for report in self.receiver.receive():
             self.watch.note(report, now, limit)
             self.report = report
+            # What was said once holds, though an older report may arrive after it.
             self.was_ready = self.was_ready or report.is_ready
+            self.has_resigned = self.has_resigned or report.has_resigned
+            self.has_ended = self.has_ended or report.has_ended
             worker_id = report.announced_id
             if worker_id and worker_id not in self.worker_ids:
                 self.worker_ids.append(worker_id)
@@ -134,16 +141,6 @@ class ChildProcess:
     def retiring(self) -> str:
         """Why it retires, empty while it does not."""
         return self.report.retiring if self.report else ""
-
-    @property
-    def has_resigned(self) -> bool:
-        """Whether it has given everything back."""
-        return self.report is not None and self.report.has_resigned
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has come to the end of its work in order."""
-        return self.report is not None and self.report.has_ended
 
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal, None while it runs; a dead one is reaped by this."""

@@ -301,10 +301,11 @@ class Dispatcher(threading.Thread):
             self.slots.put(run)
         for run in [run for run in self._hand.runs.values() if run.worker_id != self._worker_id]:
             outcome = self._hand.drop(run)
-            if run.started_at is None:
-                self._appetite.note_claimed(-1)
-            elif outcome is not None:
+            if outcome is not None:
                 self._settlement.refuse(run, outcome)
+            elif run.started_at is None:
+                # One with an outcome was counted when it was given back.
+                self._appetite.note_claimed(-1)
 
     # Waiting.
 

@@ -46,7 +46,9 @@ class Settlement:
         reports.finished(run, state, self._notify)
 
     def refuse(self, run: Run, outcome: Outcome) -> None:
-        """Count and tell that somebody else has the job (F02); not before it is sure."""
+        """Count and tell that somebody else has the job (F02), if a handler has begun it, when it is sure."""
+        if run.started_at is None:
+            return
         if run.uncertain:
             self._hand.doubtful.append((run, outcome))
         else:

@@ -266,8 +266,8 @@ class Operator(OverHttp):
         return found.values_list("public_id", flat=True).first()
 
     def _by_python(self, verb, job_id):
-        with self.log.asking(verb, "operator", job=job_id) as answer:
-            options = {"revive": self.draw.random() < 0.5} if verb == "retry" else {}
+        options = {"revive": self.draw.random() < 0.5} if verb == "retry" else {}
+        with self.log.asking(verb, "operator", job=job_id, **options) as answer:
             try:
                 answer.update(answer=getattr(jobs, verb)(job_id, **options), result="ok")
             except FlareNotFoundError:

@@ -98,12 +98,19 @@ class Evidence:
         birth = self.birth_of.get(job)
         return birth.kind if birth else ""
 
-    def with_descendants(self, jobs):
-        """The jobs and all that are below them."""
-        found, below = set(), set(jobs)
+    def with_descendants(self, job):
+        """The job and all that are below it."""
+        found, below = set(), {job}
         while below:
             found |= below
-            below = {child for parent, child in self.links if parent in below} - found
+            below = {child for each in below for child in self._children[each]} - found
+        return found
+
+    @cached_property
+    def _children(self):
+        found = defaultdict(list)
+        for parent, child in self.links:
+            found[parent].append(child)
         return found
 
     def last_state(self, job):

@@ -39,7 +39,9 @@ def figures(evidence, clean_stops=()):
         "jobs": len(evidence.births),
         "executions": executions,
         "explained duplicates, %": round(100 * len(extra) / max(1, executions), 3),
-        "their causes": dict(Counter(evidence.explains_loss(run) or "none" for run in extra).most_common()),
+        "what had happened to them": dict(
+            Counter(evidence.explains_loss(run) or "none" for run in extra).most_common()
+        ),
         "runs lost": sum(run.how == "lost" for run in runs),
         "runs given back": sum(run.how == "released" for run in runs),
         "starts after their lease was lost": sum(

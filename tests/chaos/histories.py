@@ -153,7 +153,9 @@ def ordinary():
     story.claim("risen", 2).start("risen", 2.1, until=2.2)
     story.change("risen", "dead_letter", 2.3, writer=f"chaos-worker-{A}")
     story.change("heir", "cancelled", 2.3).change("grandson", "cancelled", 2.3)
-    story.ask("retry", 3, 3.2, job="risen", result="ok").change("risen", "pending", 3.1)
+    story.ask("retry", 3, 3.2, job="risen", result="ok", answer=True, revive=True).change(
+        "risen", "pending", 3.1
+    )
     story.change("heir", "scheduled", 3.1).change("grandson", "scheduled", 3.1).run("risen", 4)
     story.change("heir", "pending", 4.3, run_at=4.3).run("heir", 5, parents=["succeeded"])
     story.change("grandson", "pending", 5.3, run_at=5.3).run("grandson", 6, parents=["succeeded"])

@@ -85,7 +85,8 @@ class Operation(NamedTuple):
     """What a client has tried: the intent was on disk before the call.
 
     `result` is ok, refused, rolled_back or unknown. `answer` is what the verb returned: a bool for those that
-    control a job. `statuses` are the answers over HTTP, each with whether it carried `Retry-After`.
+    control a job; `revive` what a retry was told. `statuses` are the answers over HTTP, each with whether it
+    carried `Retry-After`.
     """
 
     verb: str
@@ -97,6 +98,7 @@ class Operation(NamedTuple):
     key: str | None = None
     job: str = ""
     answer: bool | None = None
+    revive: bool = False
     error: str = ""
     statuses: tuple[tuple[int, bool], ...] = ()
 

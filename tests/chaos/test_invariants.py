@@ -70,23 +70,30 @@ def changed_unseen(story):
     story.change("jumping", "pending", 4).change("jumping", "cancelled", 5)
 
 
+def _die(story, job):
+    story.create(job, 1).claim(job, 2).start(job, 2.1, until=2.2)
+    return story.change(job, "dead_letter", 2.3, writer=f"chaos-worker-{A}")
+
+
 @breaks("I3")
-def risen_unasked(story):
-    story.create("dead", 1).claim("dead", 2).start("dead", 2.1, until=2.2)
-    story.change("dead", "dead_letter", 2.3, writer=f"chaos-worker-{A}").ask(
-        "retry", 3, 4, job="dead", answer=False
-    )
+def risen_though_refused(story):
+    _die(story, "dead").ask("retry", 3, 4, job="dead", result="ok", answer=False)
     story.change("dead", "pending", 3.5).run("dead", 5)
 
 
 @breaks("I3")
-def revived_unasked(story):
-    story.create("father", 1).create("son", 1, state="scheduled", parents=["father"])
-    story.change("father", "cancelled", 2).change("son", "cancelled", 2)
-    story.ask("retry", 3, 4, job="son", answer=True).change("father", "pending", 3).run("father", 4)
-    story.change("son", "scheduled", 3).change("son", "pending", 4.5, run_at=4.5).run(
-        "son", 5, parents=["succeeded"]
-    )
+def risen_before_anybody_asked(story):
+    _die(story, "dead").change("dead", "pending", 2.5).run("dead", 5)
+    story.ask("retry", 3, 4, job="dead", result="ok", answer=True)
+
+
+@breaks("I3")
+def revived_though_nobody_said_so(story):
+    story.create("son", 1, state="scheduled", parents=["dead"])
+    _die(story, "dead").change("son", "cancelled", 2.3)
+    story.ask("retry", 3, 4, job="dead", result="ok", answer=True).change("dead", "pending", 3.5)
+    story.change("son", "scheduled", 3.5).run("dead", 5)
+    story.change("son", "pending", 5.3, run_at=5.3).run("son", 6, parents=["succeeded"])
 
 
 @breaks("I3", "I1")

@@ -183,7 +183,7 @@ CHECKLIST = {
     "names of schemas are quoted": (
         "system/test_schema.py::test_everything_goes_on_in_a_schema_whose_name_is_quoted"
     ),
-    "no credential is in the repository": "repository/test_secrets.py::test_no_file_holds_a_credential",
+    "no tracked file holds a credential": "repository/test_secrets.py::test_no_file_holds_a_credential",
     "failpoints are inert without the setting": "system/test_death.py::TestKilledAtAFailpoint::test_the_variable_alone_breaks_nothing",
 }
 

@@ -39,6 +39,17 @@ def test_a_report_arrives_as_it_was_sent(pipe):
     assert receiver.receive() == []
 
 
+def test_what_a_later_release_says_besides_is_passed_over(pipe):
+    """F57: it may be installed while its supervisor runs."""
+    receiver, sender, far_end = pipe
+    sender.send(Report(vitals=VITALS))
+    said = json.loads(os.read(receiver.fileno(), 4096))
+    said["news"], said["vitals"]["news"] = 1, 2
+    far_end.write(json.dumps(said).encode() + b"\n")
+    assert receiver.receive() == [Report(vitals=VITALS)]
+    assert not receiver.is_closed
+
+
 def test_a_half_line_waits_for_its_rest(pipe):
     receiver, sender, far_end = pipe
     sender.send(Report(vitals=VITALS))

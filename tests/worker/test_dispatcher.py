@@ -314,6 +314,26 @@ class TestLostLease:
         is_in("succeeded", one, two)
         assert {(row(each).attempt, row(each).losses) for each in (one, two)} == {(1, 1)}
 
+    def test_with_max_jobs_what_was_given_back_before_is_not_counted_again(self, bench, caplog):
+        """F05: an outage longer than the lease, with jobs that no slot has started."""
+        dispatcher = Bench(concurrency=1, max_jobs=10).dispatcher
+        waiting, given_back = make_run(id=1), make_run(id=2)
+        for run in (waiting, given_back):
+            run.worker_id = "wrk_old"
+            dispatcher._hand.runs[run.row.id] = run
+        dispatcher._appetite.note_claimed(2)
+        dispatcher.slots.put(given_back)
+        dispatcher._give_back_waiting()
+        dispatcher._hand.mark_uncertain()
+        dispatcher.slots.put(waiting)
+        dispatcher._drop_lost_runs()
+        assert dispatcher.in_hand == dispatcher._hand.unwritten == {}
+        assert dispatcher._appetite._left == 10
+        # No handler of theirs has begun, so nothing of theirs was lost.
+        assert dispatcher.tally.leases_lost == 0
+        assert not dispatcher._hand.doubtful
+        assert "lost" not in caplog.text
+
     def test_a_suspect_that_was_claimed_under_the_new_id_is_not_forgotten(self):
         """F45: it waits for a slot while runs of the old id are dropped; nothing may start beside it."""
         dispatcher = Bench(concurrency=2).dispatcher
@@ -412,8 +432,10 @@ class TestOutages:
             failed.append(None)
             raise OperationalError("gone")
 
+        assert len(worker.dispatcher.in_hand) > 10
         worker.outlook.look = fail_to_look
-        eventually(lambda: worker.dispatcher.inbox.wake() or failed)
+        # Only when all is given back does the outage begin.
+        eventually(lambda: worker.dispatcher.inbox.wake() or worker.dispatcher.failing)
         stage.free("last")
         eventually(lambda: len(failed) > 3)
         assert stage.started == ["last"]

@@ -124,12 +124,10 @@ class TestAClosedPipe:
         eventually(lambda: not is_there(stage.helper))
 
 
-WORKER = """
-import os, sys, time
-if "FLARE_WORKER_ERRAND" in os.environ:
-    sys.exit(10)
-time.sleep(60)
-"""
+WORKER = "import time; time.sleep(60)"
+"""A child, and also an errand, that says nothing."""
+STOP_IS_DUE = "import sys; sys.exit(10)"
+"""An errand that finds a stop."""
 
 
 class TestAnOverrunInASilentChild:
@@ -189,6 +187,7 @@ class TestAnOverrunInASilentChild:
     def test_somebody_asks_whether_it_is_to_stop(self, supervisor, clock):
         child = supervisor.child
         child._board.entry(0).write(7, 4, 900.0)
+        child._command = [sys.executable, "-c", STOP_IS_DUE]
         self.attend(supervisor, clock, 104.9)
         assert child._inquiry is None
         self.attend(supervisor, clock, 105.1)

@@ -42,34 +42,48 @@ _ENDED_BY_HANDLER = {"succeeded", "failed", "exhausted", "snoozed"}
 
 def one_way_through_the_states(evidence):
     """History holds only allowed transitions, each from where the one before has led."""
-    asked = _asked("retry", evidence)
-    revived = evidence.with_descendants(asked)
+    risen, revived = _retries(evidence)
     for job, changes in evidence.history.items():
         if changes[0].before is not None:
             yield f"{job} appears as {changes[0].before}"
         for change in changes:
             if (change.before, change.after) not in ALLOWED:
                 yield f"{job} went from {change.before} to {change.after}"
-            if (change.before, change.after) == ("dead_letter", "pending") and job not in asked:
-                yield f"{job} rose from the dead letters, and nobody has asked for that"
-            if (
-                change.before == "cancelled"
-                and change.after in ("pending", "scheduled")
-                and job not in revived
-            ):
-                yield f"{job} was revived, and nobody has asked for that"
+            if _is_early(change, "dead_letter", risen):
+                yield f"{job} rose from the dead letters, and nobody had asked for that"
+            if _is_early(change, "cancelled", revived):
+                yield f"{job} was revived, and nobody had asked for that"
         for first, second in pairwise(changes):
             if first.after != second.before:
                 yield f"{job} was left {first.after} and found {second.before}"
 
 
+def _is_early(change, before, asked):
+    is_back = change.before == before and change.after in ("pending", "scheduled")
+    return is_back and change.at < asked.get(change.job, math.inf)
+
+
+def _retries(evidence):
+    """Return from when on each job may rise from the dead letters, and be revived under one that does."""
+    risen, revived = {}, {}
+    for operation in _asked("retry", evidence):
+        _note_earliest(risen, [operation.job], operation.asked)
+        if operation.revive:
+            _note_earliest(revived, evidence.with_descendants(operation.job), operation.asked)
+    return risen, revived
+
+
+def _note_earliest(found, jobs, moment):
+    found.update({job: min(moment, found.get(job, math.inf)) for job in jobs})
+
+
 def _asked(verb, evidence):
-    """Return the jobs of which this was asked and not refused; a lost answer may have been a yes."""
-    return {
-        operation.job
+    """Return the operations of which nobody said that nothing came; a lost answer may have been a yes."""
+    return [
+        operation
         for operation in evidence.operations
-        if operation.verb == verb and operation.answer is not False
-    }
+        if operation.verb == verb and operation.answer is not False and operation.result != "refused"
+    ]
 
 
 def final_states_have_their_runs(evidence):
@@ -172,7 +186,7 @@ def _differences(change):
 
 def nothing_starts_before_its_time(evidence):
     """Nothing becomes claimable or starts before its time by the database's clock."""
-    retried = _asked("retry", evidence)
+    retried = {operation.job for operation in _asked("retry", evidence)}
     asked = {operation.token: operation.asked for operation in evidence.operations}
     for job, changes in evidence.history.items():
         for change in changes:
@@ -192,7 +206,7 @@ def nothing_starts_before_its_time(evidence):
 def poison_is_contained(evidence):
     """What kills its worker is started at most three times, then it is a dead letter that says so."""
     # Cancelled in time, or asked to stop, it ends cancelled.
-    ended_by_hand = _asked("cancel", evidence) | _asked("stop", evidence)
+    ended_by_hand = {operation.job for verb in ("cancel", "stop") for operation in _asked(verb, evidence)}
     for birth in evidence.births:
         if birth.kind != "chaos.poison":
             continue
