@@ -7,7 +7,7 @@ left out, by these rules:
 - a protocol, which only describes a type;
 - `frozen`, `slots` and `kw_only` of a dataclass: they forbid and do nothing; mypy watches over them;
 - how many rows are taken at a time (`…_AT_ONCE`, `BATCH`), by one row more or less;
-- `is` against `==` beside None, which nothing else equals here.
+- `is` against `==` beside None and the members of our enumerations, which nothing else of their types equals.
 
 Of the rest one in N is drawn, always the same ones.
 
@@ -28,6 +28,7 @@ from pathlib import Path
 
 _FORBIDDING = {"frozen", "slots", "kw_only"}
 _AT_A_TIME = re.compile(r"\w*_AT_ONCE|BATCH")
+_ONLY_ONE = re.compile(r"is (not )?(None|(JobState|Event)\.\w+)\b")
 _SAME = {"core/ReplaceComparisonOperator_Is_Eq", "core/ReplaceComparisonOperator_IsNot_NotEq"}
 
 
@@ -78,7 +79,7 @@ def _is_same(mutant, source):
     rest = source.splitlines()[mutant.line - 1][mutant.column :]
     if "BinaryOperator_Mul" in mutant.operator and re.match(r"\*,", rest):
         return True
-    return mutant.operator in _SAME and bool(re.match(r"is (not )?None\b", rest))
+    return mutant.operator in _SAME and bool(_ONLY_ONE.match(rest))
 
 
 def choose(session, one_in):

@@ -24,7 +24,7 @@ class Fact(Protocol):
     def due(self) -> bool | None: ...
 
 def find(row: int | None, *, locking: bool) -> list[int] | None:
-    if row is None or FINAL | {1}:
+    if row is None or FINAL | {1} or state is not JobState.FAILED:
         return 2 * row
 """
 DROP, OR, MUL = (
@@ -34,6 +34,7 @@ DROP, OR, MUL = (
 )
 NUMBER, TRUE = "core/NumberReplacer", "core/ReplaceTrueWithFalse"
 IS_EQ, IS_NOT = "core/ReplaceComparisonOperator_Is_Eq", "core/ReplaceComparisonOperator_Is_IsNot"
+ISNT_DIFFERENT = "core/ReplaceComparisonOperator_IsNot_NotEq"
 
 
 def place(text, part):
@@ -53,7 +54,8 @@ def place(text, part):
         (OR, "def find", "|"),
         (MUL, "def find", "*,"),
         (OR, "def find", "| None:"),
-        (IS_EQ, "row is None", "is"),
+        (IS_EQ, "row is None", "is N"),
+        (ISNT_DIFFERENT, "row is None", "is not"),
     ],
 )
 def test_what_changes_nothing_does_not_count(operator, text, part):
