@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,8 @@ class ClientLog:
     """A file of lines that only grows; each is one write, so a killed process leaves whole lines."""
 
     def __init__(self, folder, name):
-        path = Path(folder) / f"{name}-{os.getpid()}.jsonl"
+        # One file for each log: ids of processes come again, and its numbers begin anew.
+        path = Path(folder) / f"{name}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()

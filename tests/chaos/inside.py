@@ -3,18 +3,21 @@
 import os
 import random
 import secrets
+from functools import cache
 
 from django_flare import jobs
 from django_flare.errors import FlareNotFoundError
 from tests.chaos.client_log import ClientLog
 
-_logs = {}
+
+@cache
+def _log():
+    return ClientLog(os.environ["CHAOS_LOGS"], "inside")
 
 
 def enqueue_children(payload, ctx):
     """Enqueue as many jobs as the payload says: children of the running one, and free ones."""
-    log = _logs.setdefault(os.getpid(), None) or ClientLog(os.environ["CHAOS_LOGS"], "inside")
-    _logs[os.getpid()] = log
+    log = _log()
     draw = random.Random(f"{payload['token']}.{ctx.attempt_number}")
     for _ in range(payload["children"]):
         token = f"in-{secrets.token_hex(8)}"

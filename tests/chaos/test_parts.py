@@ -47,9 +47,13 @@ class TestClientLog:
         (found,) = client_log.read(tmp_path)
         assert (found.result, found.answered) == ("unknown", float("inf"))
 
-    def test_each_process_has_a_file(self, tmp_path):
-        ClientLog(tmp_path, "caller")
-        assert [file.name for file in tmp_path.iterdir()] == [f"caller-{os.getpid()}.jsonl"]
+    def test_two_logs_are_kept_apart(self, tmp_path):
+        """Also those of one process, or of two that had its id one after the other."""
+        for token in ("a", "b"):
+            with ClientLog(tmp_path, "caller").asking("enqueue", "http", token=token):
+                pass
+        assert {operation.token for operation in client_log.read(tmp_path)} == {"a", "b"}
+        assert {file.name.rpartition("-")[0] for file in tmp_path.iterdir()} == {f"caller-{os.getpid()}"}
 
 
 class TestSeeds:

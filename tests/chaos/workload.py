@@ -23,7 +23,7 @@ SHARES = {
     "parent": 1,
     "keyed": 4,
     "nasty": 0.3,
-    "poison": 0.1,
+    "poison": 0.04,
 }
 """Weights of the kinds of items; a graph, a late child and a parent are several jobs."""
 
