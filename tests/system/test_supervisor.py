@@ -99,14 +99,17 @@ class TestReplacing:
         if connection.vendor != "sqlite":
             assert sum(map(len, backends)) == len(set().union(*backends))
 
-    def test_a_stuck_claim_loop_is_killed(self, workers):
+    def test_a_stuck_claim_loop_is_killed(self, workers, gate):
         """F60: the process lives and beats, and would never claim again."""
-        job_id = jobs.enqueue(work.stop_own_loop, max_attempts=1)
+        held = jobs.enqueue(work.hold, {"gate": gate.path}, max_attempts=1)
         worker = workers.start(flare={"LEASE": 3, "BEAT": 0.5})
+        happened("started", held)
+        stopper = jobs.enqueue(work.stop_own_loop)
         worker.says("is stuck and is killed: its claim loop has been stuck for 6 s")
+        gate.open()
+        all_in(JobState.SUCCEEDED, held, stopper, jobs.enqueue(work.good))
         # No handler held it up, so no job is to blame.
-        all_in(JobState.SUCCEEDED, job_id, jobs.enqueue(work.good))
-        assert (history(job_id), row(job_id).attempt) == ([], 1)
+        assert (history(held), row(held).attempt, row(held).losses) == ([], 1, 0)
         assert worker.is_alive
 
     def test_one_that_beats_no_more_is_killed(self, workers, gate):

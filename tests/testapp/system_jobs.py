@@ -609,7 +609,8 @@ def pass_over_an_hour(ctx: JobContext):
 def stop_own_loop(ctx: JobContext):
     """Let the claim loop of this process never come round again; in the next process do nothing."""
     if not has_noted(ctx, "started"):
-        failpoints.activate("turn.before_commit", lambda: time.sleep(3600))
+        # Without a transaction, which would keep SQLite from taking the beats.
+        failpoints.activate("turn.after_commit", lambda: time.sleep(3600))
     note(ctx, "started")
 
 

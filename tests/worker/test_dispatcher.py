@@ -633,7 +633,8 @@ def test_what_has_ended_is_recorded_although_nobody_sees_what_there_is_to_do(ben
     worker.outlook.look = fail_to_look
     stage.free()
     is_in("succeeded", one)
-    assert "cannot read the names" in caplog.text
+    # It is told of after the outcome is recorded.
+    eventually(lambda: "cannot read the names" in caplog.text)
 
 
 class TestVitals:
