@@ -5,7 +5,8 @@ left out, by these rules:
 
 - an annotation, which nothing evaluates (`from __future__ import annotations`), or a bare `*` in a signature;
 - a protocol, which only describes a type;
-- `frozen`, `slots` and `kw_only` of a dataclass: they forbid and do nothing; mypy watches over them;
+- `frozen`, `slots` and `kw_only` of a dataclass or Struct: they forbid and do nothing; mypy watches over
+  them. `gc` of a Struct saves time alone;
 - how many rows are taken at a time (`…_AT_ONCE`, `BATCH`), by one row more or less;
 - `is` against `==` beside None and the members of our enumerations, which nothing else of their types equals.
 
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_FORBIDDING = {"frozen", "slots", "kw_only"}
+_FORBIDDING = {"frozen", "slots", "kw_only", "gc"}
 _AT_A_TIME = re.compile(r"\w*_AT_ONCE|BATCH")
 _ONLY_ONE = re.compile(r"is (not )?(None|(JobState|Event)\.\w+)\b")
 _SAME = {"core/ReplaceComparisonOperator_Is_Eq", "core/ReplaceComparisonOperator_IsNot_NotEq"}
@@ -64,7 +65,7 @@ def _idle_parts(node):
             return [returns] if returns else []
         case ast.ClassDef(bases=[ast.Name(id="Protocol")]):
             return [node]
-        case ast.Call(func=ast.Name(id="dataclass")):
+        case ast.Call(func=ast.Name(id="dataclass")) | ast.ClassDef(keywords=[_, *_]):
             return [each.value for each in node.keywords if each.arg in _FORBIDDING]
         case ast.Assign(targets=[ast.Name(id=name)]) if _AT_A_TIME.fullmatch(name):
             return [node.value]

@@ -73,12 +73,13 @@ def take_turn(outcomes: Sequence[Outcome], request: ClaimRequest | None, using: 
 
 def _claim_at_once(request: ClaimRequest, using: str) -> Turn | None:
     """Claim for an idle worker, as fast as it goes; None when that takes a whole transaction."""
-    if not request.is_idle or len(request.queues) != 1 or request.queues[0] in request.mixed:
+    if not request.is_idle or len(request.queues) != 1:
+        return None
+    (queue,) = request.queues
+    if queue in request.mixed:
         return None
     reach("turn.before_commit")
-    work = partial(
-        store.claim_at_once, request.queues[0], request.known_types, request.limit, request.worker_id, using
-    )
+    work = partial(store.claim_at_once, queue, request.known_types, request.limit, request.worker_id, using)
     rows = statement(work, using)
     return None if rows is None else Turn(claimed=rows, has_more=len(rows) == request.limit)
 

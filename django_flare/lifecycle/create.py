@@ -102,7 +102,7 @@ def _insert_or_find(
     places = {id(row): index for index, row in enumerate(rows)} if is_batch else {}
     firsts = _first_of_each_key(rows, places)
     for turn in range(_TRIES):
-        found = _find(rows, places, using, locking=turn > 0)
+        found = _find(rows, places, using, locking=bool(turn))
         fresh = [row for row in rows if _is_fresh(row, firsts, found)]
         reach("idempotency.before_insert")
         try:

@@ -11,7 +11,7 @@ from django_flare import FlareNotFoundError, FlareOptionError, JobState, jobs
 from django_flare.lifecycle import create, finish, housekeeping
 from django_flare.models import Continuation, Job
 from django_flare.states import Event
-from django_flare.store import rows
+from django_flare.store import links, rows
 from tests.support import USING, Driver, force, make_job, row, state, states
 from tests.testapp.jobs import plain
 
@@ -250,6 +250,19 @@ def test_a_diamond_joins_again(driver):
     assert state(bottom) is SCHEDULED
     driver.succeed(right)
     assert state(bottom) is PENDING
+
+
+@pytest.mark.parametrize("verb", [jobs.cancel, lambda root: jobs.retry(root, revive=True)])
+def test_all_below_are_locked_before_any_is_changed(verb, driver, monkeypatch):
+    """F20: in the order of their ids, each once; what has ended stays out of it."""
+    root, *below = diamond()
+    below.append(make_job(parents=below[-1]))
+    if verb is not jobs.cancel:
+        driver.discard(root)
+    order, change = [], links.lock
+    monkeypatch.setattr(links, "lock", lambda keys, using: order.append(list(keys)) or change(keys, using))
+    verb(root)
+    assert order[0] == [row(each).id for each in below]
 
 
 def test_a_diamond_is_cancelled_from_its_top(driver):

@@ -143,10 +143,11 @@ def test_a_release_gives_the_attempt_back_and_keeps_run_at():
     assert decision.attempt is None
 
 
-def test_a_snooze_gives_the_attempt_back_and_waits():
-    decision = ended(Event.SNOOZE, run(attempt=3), delay=90.0)
+@pytest.mark.parametrize(("delay", "waits"), [(90.0, 90), (0.0, 0), (None, 0)])
+def test_a_snooze_gives_the_attempt_back_and_waits(delay, waits):
+    decision = ended(Event.SNOOZE, run(attempt=3), delay=delay)
     write = decision.write
-    assert (write.state, write.attempt, write.delay) == (JobState.SCHEDULED, 2, 90 * SECOND)
+    assert (write.state, write.attempt, write.delay) == (JobState.SCHEDULED, 2, waits * SECOND)
     assert decision.attempt is None
 
 

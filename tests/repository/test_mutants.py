@@ -19,6 +19,8 @@ TRIES = 2
 class Beat:
     alive: bool | None = True
 
+class Made(Struct, frozen=True, gc=False): ...
+
 class Fact(Protocol):
     @property
     def due(self) -> bool | None: ...
@@ -32,7 +34,7 @@ DROP, OR, MUL = (
     "core/ReplaceBinaryOperator_BitOr_Add",
     "core/ReplaceBinaryOperator_Mul_Add",
 )
-NUMBER, TRUE = "core/NumberReplacer", "core/ReplaceTrueWithFalse"
+NUMBER, TRUE, FALSE = "core/NumberReplacer", "core/ReplaceTrueWithFalse", "core/ReplaceFalseWithTrue"
 IS_EQ, IS_NOT = "core/ReplaceComparisonOperator_Is_Eq", "core/ReplaceComparisonOperator_Is_IsNot"
 ISNT_DIFFERENT = "core/ReplaceComparisonOperator_IsNot_NotEq"
 
@@ -47,7 +49,9 @@ def place(text, part):
     ("operator", "text", "part"),
     [
         (NUMBER, "_ROWS_AT_ONCE", "500"),
-        (TRUE, "frozen", "True"),
+        (TRUE, "frozen=True, eq", "True"),
+        (TRUE, "gc=False", "True"),
+        (FALSE, "gc=False", "False"),
         (OR, "alive", "|"),
         (DROP, "@property", "@"),
         (OR, "def due", "|"),
@@ -67,7 +71,7 @@ def test_what_changes_nothing_does_not_count(operator, text, part):
     [
         (NUMBER, "TRIES = 2", "2"),
         (DROP, "@dataclass", "@"),
-        (TRUE, "frozen", "True)"),
+        (TRUE, "frozen=True, eq", "True)"),
         (TRUE, "alive", "True"),
         (OR, "FINAL", "|"),
         (IS_NOT, "row is None", "is"),
