@@ -9,7 +9,7 @@ from django.db import IntegrityError, InternalError, OperationalError, connectio
 from django_flare import JobState, jobs
 from django_flare.definitions import registry
 from django_flare.errors import JobTimeout
-from django_flare.lifecycle import finish, recovery
+from django_flare.lifecycle import announce, finish, recovery
 from django_flare.lifecycle.claim import ClaimRequest, take_turn
 from django_flare.lifecycle.failures import describe
 from django_flare.lifecycle.finish import Applied
@@ -635,3 +635,25 @@ class TestAskedToStop:
         assert jobs.stop(job)
         self.vanish(driver, clock)
         assert (state(job), row(job).error_message) == (CANCELLED, "stopped")
+
+
+@pytest.mark.parametrize(
+    "give_back",
+    [
+        lambda driver: recovery.resign(driver.worker_id, USING),
+        lambda driver: recovery.recover_worker(driver.worker_id, Event.LOSE, USING),
+        lambda driver: recover(),
+    ],
+)
+def test_what_is_given_back_wakes_other_workers(give_back, driver, clock, monkeypatch):
+    """Once, and for nothing nobody is woken."""
+    woken = []
+    driver.start(make_job())
+    clock.advance(LEASE.total_seconds() + 1)
+    monkeypatch.setattr(announce, "wake_workers", woken.append)
+    give_back(driver)
+    assert woken == [USING]
+    driver.register()
+    clock.advance(LEASE.total_seconds() + 1)
+    give_back(driver)
+    assert woken == [USING]
