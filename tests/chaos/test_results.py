@@ -1,4 +1,4 @@
-"""The reports in the repository are of full campaigns that have passed, and the documentation shows them all."""
+"""The reports in the repository are of full campaigns that have passed, and the documentation shows them."""
 
 import json
 from pathlib import Path
