@@ -148,6 +148,7 @@ class TestAnOverrunInASilentChild:
         supervisor.child, supervisor.sent = child, []
         supervisor._errands.put = lambda *errand: supervisor.sent.append(errand)
         yield supervisor
+        child._end_inquiry()
         supervisor._close()
 
     def attend(self, supervisor, clock, moment):
