@@ -14,10 +14,12 @@ def main(planted):
     from tests.chaos import auditor
 
     auditor.install(os.environ["CHAOS_LEDGER_URL"])
-    if planted == "read_then_insert":
-        with connection.cursor() as cursor:
-            cursor.execute("DROP INDEX flare_job_idempotency")
     call_command("flare_apikey", "create", "chaos", "--scope", "write")
+    with connection.cursor() as cursor:
+        if planted == "read_then_insert":
+            cursor.execute("DROP INDEX flare_job_idempotency")
+        # A server that forgets commits is to forget jobs, not their tables.
+        cursor.execute("CHECKPOINT")
 
 
 if __name__ == "__main__":
