@@ -201,6 +201,8 @@ def _interrupt(*_):
 
 def main():
     signal.signal(signal.SIGTERM, _interrupt)
+    # Who was started in the background ignores it, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     options, arguments = _arguments()
     try:
         present = _present()
