@@ -61,7 +61,7 @@ _KEPT = {"auth_permission", "django_content_type"}
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_flush():
-    """Empty tables after a test, and keep what migrations filled: to do that anew takes longer than most tests.
+    """Empty tables after a test, and keep what migrations filled: to fill them anew outlasts most tests.
 
     By DELETE: PostgreSQL's TRUNCATE makes new files, for a few rows.
     """

@@ -39,6 +39,13 @@ def test_the_same_request_names_the_first_job_and_writes_nothing():
     assert Job.objects.count() == 1
 
 
+def test_without_a_key_every_request_makes_a_job():
+    parent = jobs.submit(jobs.JobRequest(job=plain))
+    child = jobs.submit(jobs.JobRequest(job=plain, parents=[parent.job_id]))
+    assert parent.created
+    assert child.created
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
