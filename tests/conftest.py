@@ -65,15 +65,18 @@ def _quick_flush():
 
     By DELETE: PostgreSQL's TRUNCATE makes new files, for a few rows.
     """
-    sql_flush = _deletes if connection.vendor == "postgresql" else connection.ops.sql_flush
-    connection.ops.sql_flush = lambda style, tables, **options: sql_flush(
-        style, [table for table in tables if table not in _KEPT], **options
-    )
+    operations = type(connection.ops)  # a thread's later connections, beside a browser, have their own
+    sql_flush = _deletes if connection.vendor == "postgresql" else operations.sql_flush
+
+    def sql_flush_of_the_rest(self, style, tables, **options):
+        return sql_flush(self, style, [table for table in tables if table not in _KEPT], **options)
+
+    operations.sql_flush = sql_flush_of_the_rest
     flush.emit_post_migrate_signal = lambda *_: None
 
 
-def _deletes(style, tables, **_):
-    return [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
+def _deletes(operations, style, tables, **_):
+    return [f"DELETE FROM {operations.quote_name(table)}" for table in tables]
 
 
 @pytest.fixture(scope="session")
