@@ -200,9 +200,9 @@ def _interrupt(*_):
 
 
 def main():
-    signal.signal(signal.SIGTERM, _interrupt)
-    # Who was started in the background ignores it, and so would the processes that tests interrupt.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Who was started in the background ignores SIGINT, and so would the processes that tests interrupt.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     options, arguments = _arguments()
     try:
         present = _present()
